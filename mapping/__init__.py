@@ -1,0 +1,1 @@
+"""What things mean: pure functions of values, without I/O and without a clock."""

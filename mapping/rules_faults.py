@@ -1,0 +1,139 @@
+"""Faults of `relay.toml`: pydantic's errors in an operator's words, and what no single setting shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from mapping import fields as own_fields
+from mapping import officernd_fields
+from mapping.errors import ExpressionInvalid, Fault
+from mapping.values import word_key
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
+
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+_SECRET: Final = re.compile(r"token|secret|password|client_id|api_key", re.IGNORECASE)
+_WORDS: Final[Mapping[str, str]] = {
+    "string_type": "must be a text in quotes",
+    "bool_type": "must be true or false, without quotes",
+    "int_type": "must be a whole number, without quotes",
+    "float_type": "must be a number, without quotes",
+    "float_parsing": "must be a number, without quotes",
+    "list_type": 'must be a list, such as ["london", "lb"]',
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "missing": "is missing",
+}
+
+
+def quoted(key: object) -> str:
+    """A key as TOML writes it in a dotted path."""
+    text = str(key)
+    return text if _BARE.fullmatch(text) else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def meant(key: str, known: Iterable[str]) -> str:
+    """A hint for an unknown key: the nearest known one, or all of them."""
+    names = sorted(known)
+    near = get_close_matches(key, names, n=1)
+    return f'Did you mean "{near[0]}"?' if near else "Known: " + ", ".join(names) + "."
+
+
+def of_pydantic(path: str, name: str, error: ValidationError, model: type[BaseModel]) -> Iterator[Fault]:
+    """Every error that pydantic found in one connection's table. No value of the file is repeated."""
+    for detail in error.errors(include_url=False, include_input=False):
+        steps = [step for step in detail["loc"] if step not in {"[key]", "every"}]
+        where = ".".join([path, *map(quoted, steps)])
+        yield Fault(where, *_words(detail, name, steps, model))
+
+
+def across(path: str, table: Mapping[str, Any]) -> Iterator[Fault]:
+    """What only several settings together show to be wrong, whether or not each is right by itself."""
+    if table.get("downstream") == "officernd":
+        if "officernd" not in table:
+            yield Fault(f"{path}.officernd", "is missing", f'Add [{path}.officernd] with organization = "<slug>".')
+        yield from _targets(path, table.get("fields"))
+    for setting in ("locations", "opportunity_statuses"):
+        yield from _twice(f"{path}.{setting}", table.get(setting))
+
+
+def of_accounts(tables: Mapping[str, Any]) -> Iterator[Fault]:
+    """A shared Capsule account must belong to another connection that has it itself (DESIGN.md, "Hooks belong …")."""
+    owners = {name: _account(table) for name, table in tables.items()}
+    for name, owner in owners.items():
+        if owner is None:
+            continue
+        path = f"connections.{quoted(name)}.capsule.account"
+        if owner not in tables or owner == name:
+            others = [other for other in tables if other != name]
+            hint = "Known: " + ", ".join(others) + "." if others else "Remove the setting: there is no other connection."
+            yield Fault(path, "names no other connection", hint)
+        elif owners[owner] is not None:
+            yield Fault(path, "names a connection that itself shares an account", "Name the connection that has the account.")
+
+
+def _account(table: object) -> str | None:
+    capsule = table.get("capsule") if isinstance(table, Mapping) else None
+    account = capsule.get("account") if isinstance(capsule, Mapping) else None
+    return account if isinstance(account, str) else None
+
+
+def _targets(path: str, table: object) -> Iterator[Fault]:
+    """Own fields whose target OfficeRnD does not take; a general one must suit every kind."""
+    if not isinstance(table, Mapping):
+        return
+    every, kinds = own_fields.split(table)
+    yield from _refused(f"{path}.fields", every, officernd_fields.RESOURCES)
+    for resource, kind in officernd_fields.SOURCES.items():
+        yield from _refused(f"{path}.fields.{kind}", kinds.get(kind, {}), (resource,))
+
+
+def _refused(path: str, targets: Iterable[str], resources: tuple[str, ...]) -> Iterator[Fault]:
+    for target in targets:
+        try:
+            for resource in resources:
+                own_fields.check_target(resource, target)
+        except ExpressionInvalid as error:
+            yield Fault(f"{path}.{quoted(target)}", str(error), error.hint)
+
+
+def _twice(path: str, table: object) -> Iterator[Fault]:
+    """Keys that differ only by case or space: which of them is meant cannot be known."""
+    if not isinstance(table, Mapping):
+        return
+    seen: dict[str, str] = {}
+    for key in table:
+        first = seen.setdefault(word_key(str(key)), key)
+        if first != key:
+            yield Fault(f"{path}.{quoted(key)}", f"is the same as {quoted(first)}", "Keep one of the two.")
+
+
+def _words(detail: ErrorDetails, name: str, steps: list[Any], model: type[BaseModel]) -> tuple[str, str]:
+    """Message and hint for one of pydantic's errors."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "rule":
+        return str(context["message"]), str(context["hint"])
+    if kind == "extra_forbidden":
+        key = str(steps[-1])
+        if _SECRET.search(key):
+            return "secrets do not stand in this file", f"Set RELAY_{name.upper()}_… in the environment (deploy/env.example)."
+        return "unknown setting", meant(key, _known(model, steps[:-1]))
+    if kind == "literal_error":
+        return f"must be one of {context['expected']}", ""
+    if kind == "missing":
+        return "is missing", 'Add it, such as downstream = "officernd".' if steps == ["downstream"] else "Add it."
+    return _WORDS.get(kind, detail["msg"].replace("Input should be", "must be")), ""
+
+
+def _known(model: type[BaseModel], steps: list[Any]) -> set[str]:
+    """The settings of the table to which the path leads."""
+    inner: Any = model
+    for step in steps:
+        annotation = inner.model_fields[step].annotation
+        inner = next((part for part in (annotation, *get_args(annotation)) if hasattr(part, "model_fields")), model)
+    return set(inner.model_fields) - {"name"}
