@@ -1,0 +1,1 @@
+"""Answers the internet: verifies what Capsule pushes, admits it durably, says 202."""

@@ -1,0 +1,119 @@
+"""Admission: records into the agenda, many deliveries in one round trip, none answered before its own is in Redis.
+
+One call is under way per process. What arrives meanwhile gathers and goes with the next one, so that the batches grow by
+themselves as the load does, and a single delivery never waits for a timer (DESIGN.md §3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from receiver.store import StoreAway
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+LARGEST_BATCH: Final = 1_000
+"""Records in one call: a few milliseconds of Redis' time, in which it serves nobody else."""
+LONGEST_WAIT_S: Final = 0.9
+"""A delivery that has waited longer than this before a call is refused: with one more call it would be past 2 s."""
+MOST_WAITING: Final = 100_000
+"""Records that may wait in one process; beyond it deliveries are refused at once, so that memory stays bounded."""
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """The records of one delivery. `begun` counts those that are in Redis or on their way."""
+
+    records: Sequence[str]
+    since: float
+    answer: asyncio.Future[None]
+    begun: int = 0
+
+    @property
+    def left(self) -> int:
+        return len(self.records) - self.begun
+
+
+class Admission:
+    """Opens records by `call`, which takes packed record keys and raises StoreAway when they may not be in Redis."""
+
+    def __init__(self, call: Callable[[Sequence[str]], Awaitable[object]]) -> None:
+        self._call = call
+        self._queue: deque[_Request] = deque()
+        self._waiting = 0
+        self._runner: asyncio.Task[None] | None = None
+
+    async def admit(self, records: Sequence[str]) -> None:
+        """Returns once every one of `records` is in the agenda. If it raises, some may be: a repeat does no harm.
+
+        Raises:
+            StoreAway: Redis did not take them in time, or too many are waiting.
+        """
+        if not records:
+            return
+        if self._queue and self._waiting + len(records) > MOST_WAITING:
+            raise StoreAway("too many deliveries are waiting")
+        request = _Request(records, time.monotonic(), asyncio.get_running_loop().create_future())
+        self._queue.append(request)
+        self._waiting += len(records)
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run())
+        await request.answer
+
+    async def _run(self) -> None:
+        try:
+            while self._queue:
+                records, requests = self._gather()
+                if not records:
+                    continue
+                failure = await self._open(records)
+                for request in requests:
+                    if failure is not None:
+                        self._refuse(request, failure)
+                    elif not request.left and not request.answer.done():
+                        request.answer.set_result(None)
+        finally:
+            self._runner = None
+
+    async def _open(self, records: Sequence[str]) -> StoreAway | None:
+        """Makes the call. Every error becomes an answer: a delivery must never wait for one that does not come."""
+        try:
+            await self._call(records)
+        except StoreAway as away:
+            return away
+        except Exception as error:  # noqa: BLE001 - see above; the type is in the reason, and with it in the log
+            return StoreAway(type(error).__name__)
+        return None
+
+    def _gather(self) -> tuple[list[str], list[_Request]]:
+        """The next batch, each record once, and the deliveries that it serves; the last one perhaps only in part."""
+        records: dict[str, None] = {}
+        requests: list[_Request] = []
+        oldest = time.monotonic() - LONGEST_WAIT_S
+        while self._queue and len(records) < LARGEST_BATCH:
+            request = self._queue[0]
+            if request.answer.done() or request.since < oldest:
+                self._refuse(request, StoreAway("no answer in time"))
+                continue
+            part = request.records[request.begun : request.begun + LARGEST_BATCH - len(records)]
+            records.update(dict.fromkeys(part))
+            request.begun += len(part)
+            self._waiting -= len(part)
+            requests.append(request)
+            if request.left:
+                break
+            self._queue.popleft()
+        return list(records), requests
+
+    def _refuse(self, request: _Request, failure: StoreAway) -> None:
+        if self._queue and self._queue[0] is request:
+            self._queue.popleft()
+            self._waiting -= request.left
+        if not request.answer.done():
+            # A new one each time: an exception that many tasks raise would gather all their frames.
+            request.answer.set_exception(StoreAway(failure.reason))

@@ -1,0 +1,97 @@
+"""The receiver's parts put together: the hooks' door, the health questions, and what runs once a second beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from mapping.scripts import SCRIPTS
+from receiver import counts, letters
+from receiver.admit import Admission
+from receiver.health import Health, answer
+from receiver.hooks import Hooks
+from receiver.log import Refusals
+from receiver.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from receiver.settings import Settings
+
+TICK_S: Final = 1.0
+"""Seconds between two times at which counters and held-back log lines are written."""
+
+
+def build(settings: Settings) -> ASGIApp:
+    """The receiver as an ASGI application. Nothing is connected before the first request."""
+    store = Store(
+        settings.redis_url,
+        {"open": SCRIPTS["open"], "count": counts.COUNT, "look": letters.LOOK, "keep": letters.KEEP},
+    )
+    tally = counts.Counts()
+    refusals = Refusals()
+
+    async def open_records(records: Sequence[str]) -> None:
+        await store.script("open", "live", "event", "", "0", *records)
+
+    async def every_second() -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            refusals.flush()
+            await tally.flush(store)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        ticking = asyncio.create_task(every_second())
+        try:
+            yield
+        finally:
+            # By now every request has been answered: uvicorn waits for them before it comes here.
+            ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ticking
+            refusals.flush(everything=True)
+            await tally.flush(store)
+            await store.close()
+
+    hooks = Hooks(
+        settings,
+        admission=Admission(open_records),
+        letters=letters.Letters(store, settings.secret_keys),
+        counts=tally,
+        refusals=refusals,
+    )
+    health = Health(store)
+    rest = Starlette(
+        routes=[Route("/live", health.live), Route("/ready", health.ready)],
+        exception_handlers={404: _not_found, 405: _not_allowed},
+        lifespan=lifespan,
+    )
+    rest.router.redirect_slashes = False
+
+    async def receiver(scope: Scope, receive: Receive, send: Send) -> None:
+        # Hooks go past the framework: its layers would cost as much as everything that we do.
+        if scope["type"] == "http" and scope["path"].removeprefix(scope.get("root_path", "")).startswith("/hooks/"):
+            await hooks(scope, receive, send)
+        else:
+            await rest(scope, receive, send)
+
+    return receiver
+
+
+async def _not_found(_: Request, __: Exception) -> Response:
+    return answer(404, {"error": "not found"})
+
+
+async def _not_allowed(_: Request, error: Exception) -> Response:
+    refused = answer(405, {"error": "method not allowed"})
+    refused.headers.update(getattr(error, "headers", None) or {})
+    return refused

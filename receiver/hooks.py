@@ -1,0 +1,252 @@
+"""The hooks' door: is it authentic, which records, admitted; in that order, and an answer for everything.
+
+Plain ASGI rather than a framework's request and response, because this is the path that must be fast. Answers are 202,
+401, 404, 405, 408, 413 and 503; never 410 and never a 5xx for what a sender wrote, since Capsule drops a subscription
+after a few of them (reference/capsule.md §1.9).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from mapping.agenda import RecordKey
+from mapping.errors import UnreadableDelivery
+from mapping.events import delivery, kinds_of_interest
+from receiver import body, verify
+from receiver.log import say, say_error
+from receiver.store import StoreAway
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from starlette.types import Message, Receive, Scope, Send
+
+    from receiver.admit import Admission
+    from receiver.counts import Counts
+    from receiver.letters import Letters
+    from receiver.log import Refusals
+    from receiver.settings import Connection, Settings
+
+    Headers = Sequence[tuple[bytes, bytes]]
+
+ANSWER_S: Final = 1.8
+"""Seconds after which a delivery that Redis has not taken is answered 503. Admission keeps within it by itself."""
+RETRY_AFTER_S: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, made once: the two messages that ASGI sends for it."""
+
+    status: int
+    start: Message
+    body: Message
+
+    @classmethod
+    def of(cls, status: int, content: Mapping[str, object], *headers: tuple[bytes, bytes]) -> Answer:
+        """An answer with a JSON body, or with none if there is nothing to say."""
+        text = orjson.dumps(content) if content else b""
+        fixed = [(b"content-length", str(len(text)).encode())]
+        if text:
+            fixed.append((b"content-type", b"application/json"))
+        return cls(
+            status,
+            {"type": "http.response.start", "status": status, "headers": [*fixed, *headers]},
+            {"type": "http.response.body", "body": text},
+        )
+
+
+# A sender whose body is not read to its end is cut off, so that it does not go on sending.
+_CLOSE: Final = (b"connection", b"close")
+
+ACCEPTED: Final = Answer.of(202, {})
+BAD_SIGNATURE: Final = Answer.of(401, {"error": "bad signature"})
+NOT_FOUND: Final = Answer.of(404, {"error": "not found"})
+NOT_ALLOWED: Final = Answer.of(405, {"error": "method not allowed"}, (b"allow", b"POST"))
+TOO_SLOW: Final = Answer.of(408, {"error": "body did not come in time"}, _CLOSE)
+TOO_LARGE: Final = Answer.of(413, {"error": "body too large"}, _CLOSE)
+TRY_AGAIN: Final = Answer.of(503, {"error": "try again"}, (b"retry-after", str(RETRY_AFTER_S).encode()))
+
+
+class _Refused(Exception):
+    """A delivery that is answered without being admitted."""
+
+    def __init__(self, answer: Answer, *, connection: str = "", reason: str = "") -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+        self.connection = connection
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a body says: its event (a documented one or nothing), its records, and why it is unreadable if it is."""
+
+    event: str
+    records: tuple[tuple[str, int], ...]
+    fault: str = ""
+
+
+class Hooks:
+    """Answers `/hooks/capsule/{connection}/{token}` and `/hooks/signed/{connection}`."""
+
+    def __init__(self, settings: Settings, *, admission: Admission, letters: Letters, counts: Counts, refusals: Refusals) -> None:
+        self._max_body = settings.max_body
+        self._tokens = verify.Tokens(settings.secret_keys, settings.connections)
+        self._connections = {connection.name: connection for connection in settings.connections}
+        # A delivery concerns every connection of its Capsule account, each with what its downstream is interested in.
+        self._members = {
+            connection.name: tuple(
+                (member.name, kinds_of_interest(member.downstream))
+                for member in settings.connections
+                if member.owner == connection.owner
+            )
+            for connection in settings.connections
+        }
+        self._admission = admission
+        self._letters = letters
+        self._counts = counts
+        self._refusals = refusals
+        # A trace id is a number of this process and a running one: as unique as a random one, for a fraction of its price.
+        self._process = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        try:
+            answer = await self._answer(scope, receive)
+        except _Refused as refused:
+            answer = refused.answer
+            self._note_refusal(answer.status, connection=refused.connection, reason=refused.reason)
+        except body.SenderGone:
+            self._counts.add("delivery.cut")
+            self._refusals.say("delivery.cut", status=0)
+            return
+        except Exception as error:  # noqa: BLE001 - a fault of ours: the sender comes again, and the line says where it is
+            say_error("delivery.failed", error, status=TRY_AGAIN.status)
+            self._counts.add("delivery.failed")
+            answer = TRY_AGAIN
+        await send(answer.start)
+        await send(answer.body)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        began = time.perf_counter()
+        name, token = _door(scope)
+        headers: Headers = scope["headers"]
+        try:
+            if token is None:
+                sent = await self._signed_body(name, receive, headers)
+            elif self._tokens.admit(name, token):
+                sent = await body.read(receive, headers, limit=self._max_body)
+            else:
+                raise _Refused(NOT_FOUND)
+        except body.BodyTooLarge:
+            raise _Refused(TOO_LARGE, connection=name) from None
+        except body.BodyTooSlow:
+            raise _Refused(TOO_SLOW, connection=name) from None
+        encoding = body.header(headers, b"content-encoding").decode("latin-1")
+        try:
+            await self._admit(name, sent, encoding, began)
+        except StoreAway as away:
+            raise _Refused(TRY_AGAIN, connection=name, reason=away.reason) from None
+        return ACCEPTED
+
+    async def _signed_body(self, name: str, receive: Receive, headers: Headers) -> bytes:
+        """The raw body if its signature is good. A signature that cannot be good is refused before the body is read."""
+        connection: Connection | None = self._connections.get(name)
+        if connection is None or not connection.signing_secrets:
+            raise _Refused(NOT_FOUND)
+        given = verify.signature_headers(headers)
+        if given is None:
+            raise _Refused(BAD_SIGNATURE, connection=name, reason="a header is missing or comes twice")
+        identity, stamp, listed = given
+        if not verify.timely(stamp, now=time.time()):
+            raise _Refused(BAD_SIGNATURE, connection=name, reason="its time is not within five minutes of ours")
+        sent = await body.read(receive, headers, limit=self._max_body)
+        if not verify.signed(connection.signing_secrets, identity=identity, stamp=stamp, listed=listed, body=sent):
+            raise _Refused(BAD_SIGNATURE, connection=name, reason="no signature matches")
+        return sent
+
+    async def _admit(self, name: str, sent: bytes, encoding: str, began: float) -> None:
+        """Opens what an authentic delivery concerns, and keeps it as a letter if it cannot be read.
+
+        Raises:
+            StoreAway: Redis did not take it.
+        """
+        by = asyncio.get_running_loop().time() + ANSWER_S
+        read = _read(sent, encoding)
+        records: list[str] = []
+        opened: list[tuple[str, int]] = []
+        for member, kinds in self._members[name]:
+            wanted = [RecordKey(member, kind, number).pack() for kind, number in read.records if kind in kinds]
+            records += wanted
+            opened.append((member, len(wanted)))
+        await self._admission.admit(records)
+        if read.fault:
+            kept = await self._letters.keep(
+                name, body=sent, reason=read.fault, event=read.event, encoding=encoding[:64], opened=len(records), by=by
+            )
+            sort = "delivery.unreadable" if kept else "delivery.unreadable_not_kept"
+            self._counts.add(sort, name)
+        else:
+            sort = "delivery.admitted" if records else "delivery.not_of_interest"
+        self._note_admission(opened, readable=not read.fault)
+        fields: dict[str, str | int | float] = {"connection": name, "hook": read.event, "records": len(records), "status": 202}
+        fields["ms"] = round((time.perf_counter() - began) * 1000, 2)
+        fields["trace"] = f"{self._process}{next(self._numbers):08x}"
+        if read.fault:
+            fields["reason"] = read.fault
+        say(sort, fields)
+
+    def _note_admission(self, opened: list[tuple[str, int]], *, readable: bool) -> None:
+        for member, number in opened:
+            self._counts.delivered(member)
+            if number:
+                self._counts.add("records.opened", member, number)
+            if readable:
+                self._counts.add("delivery.admitted" if number else "delivery.not_of_interest", member)
+
+    def _note_refusal(self, status: int, *, connection: str, reason: str) -> None:
+        self._counts.add(f"delivery.refused_{status}", connection)
+        self._refusals.say(f"delivery.refused_{status}", connection=connection, status=status, reason=reason)
+
+
+def _door(scope: Scope) -> tuple[str, str | None]:
+    """The connection that a path names and its token, which is None at the door of signed relays.
+
+    Raises:
+        _Refused: there is no such door, or the method is not POST.
+    """
+    path: str = scope["path"]
+    match path.removeprefix(scope.get("root_path", "")).split("/"):
+        case ["", "hooks", "capsule", name, token]:
+            door: tuple[str, str | None] = name, token
+        case ["", "hooks", "signed", name]:
+            door = name, None
+        case _:
+            raise _Refused(NOT_FOUND)
+    if scope["method"] != "POST":
+        raise _Refused(NOT_ALLOWED)
+    return door
+
+
+def _read(sent: bytes, encoding: str) -> _Read:
+    """The event and the records of a body; a fault if it is compressed, no JSON, or not of the form that Capsule delivers."""
+    if encoding and encoding.strip().lower() != "identity":
+        return _Read("", (), "the body is compressed, which is not accepted")
+    try:
+        document: Any = orjson.loads(sent)
+    except orjson.JSONDecodeError:
+        # The parser's own words may quote the body.
+        return _Read("", (), "the body is not JSON")
+    try:
+        return _Read(*delivery(document))
+    except UnreadableDelivery as error:
+        return _Read(error.event, error.records, error.reason)
