@@ -1,0 +1,1 @@
+"""Brings other systems up to date."""

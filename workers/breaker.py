@@ -1,0 +1,65 @@
+"""A breaker per connection: repeated failures of one side pause it, so that an outage spends probes and not attempts.
+
+Failures in a row are counted in each process; the pause itself stands in Redis and holds for all (agenda.md §9.5).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from workers import errors
+
+if TYPE_CHECKING:
+    from workers.agenda import Agenda
+    from workers.flows.run import Run
+
+FAILURES_IN_A_ROW: Final = 5
+PROBE_MS: Final = 5_000
+CREDENTIALS_PROBE_MS: Final = 30_000
+
+
+class Breaker:
+    """Decides when a connection is paused and when it goes on."""
+
+    def __init__(self, agenda: Agenda, *, probe_ms: int = PROBE_MS) -> None:
+        self.agenda = agenda
+        self.probe_ms = probe_ms
+        self._lock = threading.Lock()
+        self._failures: Counter[tuple[str, str]] = Counter()
+
+    def failed(self, run: Run, error: Exception) -> bool:
+        """Counts a failure; True when the connection is paused because of it, or was being probed."""
+        if not isinstance(error, errors.Temporary) or isinstance(error, errors.RateLimited) or not error.system:
+            return False
+        connection, probe_ms = run.record.connection, self.probe_ms
+        with self._lock:
+            self._failures[connection, error.system] += 1
+            failures = self._failures[connection, error.system]
+        refused = isinstance(error, errors.CredentialsRefused)
+        if refused:
+            probe_ms = max(probe_ms, CREDENTIALS_PROBE_MS)
+        if not (refused or run.taken.probing or failures >= FAILURES_IN_A_ROW):
+            return False
+        reason = "credentials refused" if refused else f"{failures} failures in a row"
+        try:
+            self.agenda.pause(connection, reason=f"{error.system}: {reason}", probe_every_ms=probe_ms)
+        except errors.QueueAway:
+            return False
+        run.services.log.warning("paused", connection=connection, system=error.system, reason=reason, probe_every_ms=probe_ms)
+        return True
+
+    def succeeded(self, run: Run) -> None:
+        """Forgets the failures of the systems that answered; a probe that reached the system at fault ends the pause."""
+        connection = run.record.connection
+        with self._lock:
+            failing = {system for name, system in self._failures if name == connection}
+            for system in run.answered:
+                self._failures.pop((connection, system), None)
+        if run.taken.probing and (run.answered & failing or not failing):
+            try:
+                self.agenda.resume(connection)
+            except errors.QueueAway:
+                return
+            run.services.log.info("resumed", connection=connection)

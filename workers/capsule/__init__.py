@@ -1,0 +1,1 @@
+"""Capsule, seen from a client."""

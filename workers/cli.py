@@ -1,0 +1,249 @@
+"""The commands of `capsule-relay`. A door: it reads the environment, calls a flow, and puts answers into words.
+
+Standard output carries what was asked for, as text or (`--json`) as one JSON document; standard error carries warnings,
+progress and mistakes. Exit status: 0 done; 1 something is wrong that the message names; 2 the command was typed wrongly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import orjson
+import redis
+import typer
+
+from mapping.keys import hook_owner, hook_path, hook_token
+from workers.embedded import EmbeddedServerFailed
+from workers.errors import QueueAway, WorkerError
+from workers.local import UpFailed, find_redis
+from workers.settings import Settings, SettingsInvalid, load, strangers
+from workers.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mapping.errors import Fault
+
+app = typer.Typer(
+    name="capsule-relay",
+    help="Keeps another system true to a Capsule CRM account.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection, as relay.toml names it.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON document.")]
+
+
+class Mistake(Exception):
+    """Something that the person at the terminal can put right: what is wrong, and what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def main() -> NoReturn:
+    """Runs one command and leaves with its exit status. Mistakes become sentences, not tracebacks."""
+    with _words():
+        app(prog_name="capsule-relay")
+    sys.exit(0)
+
+
+@contextlib.contextmanager
+def _words() -> Iterator[None]:
+    try:
+        yield
+    except SettingsInvalid as error:
+        _say_faults(error.faults)
+        sys.exit(1)
+    except (Mistake, UpFailed) as error:
+        _fail(str(error), error.hint)
+    except EmbeddedServerFailed as error:
+        _fail(str(error), "")
+    except (QueueAway, redis.RedisError) as error:
+        _fail(f"the data store does not answer ({type(error).__name__})", "Is `capsule-relay up` running? Is REDIS_URL right?")
+    except WorkerError as error:
+        _fail(str(error), error.advice)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of a pipe has gone away; the flush at the interpreter's end must not complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _say_faults(faults: tuple[Fault, ...]) -> None:
+    things = "1 thing is" if len(faults) == 1 else f"{len(faults)} things are"
+    typer.echo(f"{things} wrong with the settings:", err=True)
+    _lines("", faults)
+
+
+def _lines(what: str, faults: Iterable[Fault]) -> None:
+    for fault in faults:
+        typer.echo(f"  {what}{fault.path}: {fault.message}", err=True)
+        if fault.hint:
+            typer.echo(f"      {fault.hint}", err=True)
+
+
+def _fail(message: str, hint: str) -> NoReturn:
+    typer.echo(f"capsule-relay: {message}", err=True)
+    if hint:
+        typer.echo(f"  {hint}", err=True)
+    sys.exit(1)
+
+
+def print_json(document: Any) -> None:  # noqa: ANN401 - any JSON document
+    """One JSON document on standard output."""
+    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode())
+
+
+def known(settings: Settings, name: str) -> str:
+    """The name, if the rules file has such a connection.
+
+    Raises:
+        Mistake: it has not.
+    """
+    if name not in settings.connections:
+        there = ", ".join(settings.connections) or "none"
+        raise Mistake(f"there is no connection {name}", f"{settings.config_path} has these: {there}.")
+    return name
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"capsule-relay {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The options that stand before a command."""
+
+
+@app.command()
+def up() -> None:
+    """Run everything on this machine: data store, receiver, workers, clock. Ctrl-C stops it."""
+    from workers.local import up as run_all  # noqa: PLC0415 - loaded when used, so that every command starts fast
+
+    _warn_of_strangers(settings := load(os.environ))
+    raise typer.Exit(run_all(settings, dict(os.environ)))
+
+
+@app.command()
+def clock() -> None:
+    """Run the clock alone: due retries, sweeps, and what else is done at set times."""
+    # A thread waits for the signals: a handler could run while the main thread holds a lock that it needs.
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    stop = threading.Event()
+
+    def listen() -> None:
+        signal.sigwait(ends)
+        stop.set()
+        signal.sigwait(ends)  # asked twice: at once
+        os._exit(1)
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
+    from workers.clock import run  # noqa: PLC0415 - loaded when used, so that every command starts fast
+    from workers.log import configure  # noqa: PLC0415 - the same
+
+    settings = load(os.environ)
+    configure(settings.log_format, settings.log_level, process="clock")
+    run(settings, stop)
+
+
+@app.command()
+def check(as_json: AsJson = False) -> None:
+    """Read the environment and the rules file, and name everything that is wrong with them."""
+    try:
+        settings = load(os.environ)
+    except SettingsInvalid as error:
+        if as_json:
+            print_json({"ok": False, "faults": [_fault(fault) for fault in error.faults], "warnings": []})
+        else:
+            _say_faults(error.faults)
+        raise typer.Exit(1) from None
+    warnings = strangers(os.environ, settings.connections)
+    if as_json:
+        print_json({"ok": True, "faults": [], "warnings": [_fault(fault) for fault in warnings]})
+        return
+    _lines("warning: ", warnings)
+    number = len(settings.connections)
+    typer.echo(f"{settings.config_path} and the environment are in order: {number} connection{'' if number == 1 else 's'}.")
+
+
+@app.command()
+def hooks(
+    name: Name,
+    action: Annotated[str, typer.Argument(metavar="url", help="url: print the address that Capsule's hooks post to.")] = "url",
+    as_json: AsJson = False,
+) -> None:
+    """Show the address for Capsule's REST hooks."""
+    if action != "url":
+        raise Mistake(f"`hooks` cannot {action} yet", "It knows `capsule-relay hooks NAME url`.")
+    settings = load(os.environ)
+    connection = settings.connections[known(settings, name)]
+    owner = hook_owner(name, connection.capsule.account)
+    token = hook_token(settings.secret_keys[0], owner, settings.connections[owner].hook_generation)
+    if settings.public_url is None:
+        typer.echo("warning: RELAY_PUBLIC_URL is not set, so this address works on this machine alone", err=True)
+    base = settings.public_url or f"http://127.0.0.1:{settings.web_port}"
+    address = base + hook_path(owner, token)
+    if as_json:
+        print_json({"connection": name, "owner": owner, "url": address, "public": settings.public_url is not None})
+    else:
+        typer.echo(address)
+
+
+@app.command()
+def sync(
+    name: Name,
+    full: Annotated[bool, typer.Option("--full", help="Look at every record of the account.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return when every record is in the agenda.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the other side in step with the whole account, and wait until it is."""
+    if not full:
+        raise Mistake("only the full sync exists yet", f"Add --full: `capsule-relay sync {name} --full`.")
+    settings = load(os.environ)
+    from workers.progress import run_sync  # noqa: PLC0415 - loaded when used, so that every command starts fast
+
+    result = run_sync(settings, known(settings, name), redis_url=find_redis(settings), wait=not no_wait, quiet=as_json)
+    if as_json:
+        print_json(result.document())
+    else:
+        typer.echo(result.sentence())
+    raise typer.Exit(result.exit_status)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show for each connection what is in step, held, waiting and failed."""
+    from workers import overview  # noqa: PLC0415 - loaded when used, so that every command starts fast
+
+    settings = load(os.environ)
+    with overview.reading(find_redis(settings)) as client:
+        found = overview.read(client, tuple(settings.connections))
+    if as_json:
+        print_json(found.document())
+    else:
+        typer.echo("\n".join(overview.lines(found)))
+
+
+def _warn_of_strangers(settings: Settings) -> None:
+    _lines("warning: ", strangers(os.environ, settings.connections))
+
+
+def _fault(fault: Fault) -> dict[str, str]:
+    return {"path": fault.path, "message": fault.message, "hint": fault.hint}

@@ -1,0 +1,66 @@
+"""The clock (`capsule-relay clock`): every second a sweep of the agenda, for ever, whatever Redis does meanwhile.
+
+Running two is harmless, and so is a late or a missed round: everything that a sweep does is safe to repeat.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from workers.errors import QueueAway
+from workers.services import build
+
+if TYPE_CHECKING:
+    import threading
+
+    from workers.services import Services
+    from workers.settings import Settings
+
+SWEEP_SECONDS: Final = 1.0
+
+
+class Clock:
+    """Keeps from when deaths count: neither a restart of everything nor one of Redis blames a record (agenda.md §5)."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.counts_from_ms: int | None = None
+        self.away_since: float | None = None
+
+    def tick(self) -> dict[str, int]:
+        """One sweep. Returns what it did; empty when Redis did not answer."""
+        agenda, log = self.services.agenda, self.services.log
+        try:
+            if self.counts_from_ms is None:
+                self.counts_from_ms = agenda.hello()
+            swept = agenda.sweep(counts_from_ms=self.counts_from_ms)
+            self.services.counts.flush()
+        except QueueAway as error:
+            if self.away_since is None:
+                self.away_since = time.monotonic()
+                log.warning("sweep", error=str(error), action="trying again every second")
+            self.counts_from_ms = None  # set anew when Redis is back
+            return {}
+        if self.away_since is not None:
+            log.info("sweep", redis="back", away_s=round(time.monotonic() - self.away_since, 1))
+            self.away_since = None
+        if swept["bugs"]:
+            log.error("audit", mended=swept["bugs"], advice="an open record was in no place; please report this with the log")
+        notable = {name: number for name, number in swept.items() if number and name not in {"bells", "due", "unparked"}}
+        if notable:
+            log.info("sweep", **notable)
+        return swept
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Sweeps once a second until `stop` is set."""
+    services = build(settings)
+    clock = Clock(services)
+    try:
+        while not stop.is_set():
+            began = time.monotonic()
+            clock.tick()
+            stop.wait(max(0.0, SWEEP_SECONDS - (time.monotonic() - began)))
+    finally:
+        services.close()

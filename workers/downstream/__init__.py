@@ -1,0 +1,1 @@
+"""The systems that follow Capsule, one folder each."""

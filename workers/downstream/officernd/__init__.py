@@ -1,0 +1,1 @@
+"""OfficeRnD, seen from a client."""

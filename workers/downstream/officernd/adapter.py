@@ -1,0 +1,217 @@
+"""OfficeRnD as the sync flow sees it: the pure mapping, the client and the index behind one object per connection."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from mapping import officernd
+from mapping.capsule import milestone as milestone_of
+from mapping.errors import UnreadableRecord
+from mapping.officernd_fields import COMPANY, MEMBER, OPPORTUNITY, TARGETS
+from mapping.plan import Held, compare, remembered
+from mapping.records import Opportunity, Organisation
+from workers.downstream.port import Existing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from mapping.agenda import Lane
+    from mapping.officernd import Context, Write
+    from mapping.plan import Note, Plan, Waits, Wanted
+    from mapping.records import Milestone
+    from mapping.rules import Connection
+    from workers.downstream.officernd.client import OfficeRnD
+    from workers.downstream.officernd.index import Index
+    from workers.downstream.port import Alive, Subject
+
+MILESTONES_SECONDS: Final = 3600.0
+REFRESH_AT_MOST_EVERY_SECONDS: Final = 60.0
+INDEX_GOOD_FOR_MS: Final = 15 * 60_000
+# Held for a name that OfficeRnD or Capsule may have learnt since we last asked.
+MAY_BE_NEW: Final = frozenset({"location_unknown", "status_unknown", "no_status", "no_link_property"})
+
+
+class OfficeRnDDownstream:
+    """One OfficeRnD organisation that follows one connection's Capsule account."""
+
+    name = "officernd"
+    kinds = frozenset({"party", "opportunity"})
+
+    def __init__(
+        self,
+        connection: Connection,
+        client: OfficeRnD,
+        index: Index,
+        *,
+        milestones: Callable[[Alive], Sequence[Mapping[str, Any]]],
+        link: Callable[[str, int], str | None],
+    ) -> None:
+        self.connection = connection
+        self.client = client
+        self.index = index
+        self._milestones_of = milestones
+        self._link = link
+        self._lock = threading.Lock()
+        self._milestones: tuple[float, dict[int, Milestone]] | None = None
+        self._refreshed = 0.0
+
+    def resource(self, subject: Subject) -> str:
+        """`company`, `member` or `opportunity`."""
+        if isinstance(subject.record, Opportunity):
+            return OPPORTUNITY
+        return COMPANY if isinstance(subject.record, Organisation) else MEMBER
+
+    def wanted(self, subject: Subject, *, alive: Alive) -> Wanted | Held | Waits:
+        """What OfficeRnD should hold; names that it may have learnt a moment ago are asked for again before it is held."""
+        wanted = self._wanted(subject, self._context(subject, alive, refresh=False))
+        if isinstance(wanted, Held) and wanted.code in MAY_BE_NEW and self._may_refresh():
+            wanted = self._wanted(subject, self._context(subject, alive, refresh=True))
+        return wanted
+
+    def _wanted(self, subject: Subject, context: Context) -> Wanted | Held | Waits:
+        if isinstance(subject.record, Opportunity):
+            if subject.party is None:
+                raise UnreadableRecord(f"opportunity {subject.record.id} is in, but its party was not read")
+            return officernd.wanted_opportunity(context, subject.record, subject.party, subject.organisation)
+        return officernd.wanted_party(context, subject.record, subject.organisation, subject.organisation_in)
+
+    def _may_refresh(self) -> bool:
+        with self._lock:
+            now = time.monotonic()
+            if self._refreshed and now - self._refreshed < REFRESH_AT_MOST_EVERY_SECONDS:
+                return False
+            self._refreshed = now
+            return True
+
+    def _context(self, subject: Subject, alive: Alive, *, refresh: bool) -> Context:
+        properties: dict[str, set[str]] = {target: set() for target in TARGETS.values()}
+        for body in self.client.custom_properties(refresh=refresh, alive=alive):
+            for target in body.get("targets") or ():
+                properties.setdefault(str(target), set()).add(str(body.get("key")))
+        deal = isinstance(subject.record, Opportunity)
+        statuses = self.client.statuses(refresh=refresh, alive=alive) if deal else ()
+        return officernd.Context(
+            connection=self.connection,
+            locations={
+                str(body["_id"]): str(body.get("name", "")) for body in self.client.locations(refresh=refresh, alive=alive)
+            },
+            statuses={
+                str(body["_id"]): officernd.Status(
+                    id=str(body["_id"]),
+                    description=str(body.get("description", "")),
+                    probability=int(body.get("probability") or 0),
+                    is_system=str(body.get("isSystem", "")).lower() == "true",
+                )
+                for body in statuses
+            },
+            properties={target: frozenset(keys) for target, keys in properties.items()},
+            milestones=self._all_milestones(subject.record, alive, refresh=refresh) if deal else {},
+            link=self._link,
+        )
+
+    def _all_milestones(self, record: object, alive: Alive, *, refresh: bool) -> Mapping[int, Milestone]:
+        """Those of all pipelines, asked for again when an opportunity has one that we have not seen."""
+        kept = self._milestones
+        number = record.milestone_id if isinstance(record, Opportunity) else None
+        stale = kept is None or time.monotonic() - kept[0] > MILESTONES_SECONDS
+        unknown = kept is not None and number is not None and number not in kept[1]
+        if kept is None or stale or refresh or (unknown and self._may_refresh()):
+            found = [milestone_of(body) for body in self._milestones_of(alive)]
+            kept = (time.monotonic(), {one.id: one for one in found})
+            self._milestones = kept
+        return kept[1]
+
+    def released(self, resource: str, wrote: Mapping[str, Any]) -> Wanted | None:
+        """What `on_gone` asks for."""
+        context = officernd.Context(
+            connection=self.connection, locations={}, statuses={}, properties={}, milestones={}, link=self._link
+        )
+        return officernd.released(context, resource, wrote)
+
+    def observed(self, resource: str, current: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A body of OfficeRnD in our flat form."""
+        return officernd.observed(resource, current)
+
+    def compare(self, wanted: Wanted, have: Mapping[str, Any] | None, *, ours: Collection[str]) -> Plan:
+        """What must be done."""
+        return compare(wanted, have, officernd.same, ours=ours)
+
+    def remembered(
+        self, wanted: Wanted, plan: Plan, have: Mapping[str, Any] | None, *, ours: Collection[str]
+    ) -> Mapping[str, Any]:
+        """What of it is ours once the plan is carried out."""
+        return remembered(wanted, plan, have, ours=ours)
+
+    def needs_current(self, plan: Plan) -> bool:
+        """Bags such as `properties` are sent whole, laid over what is there (reference/officernd.md §2.3)."""
+        return officernd.needs_current(plan)
+
+    def writes(
+        self, resource: str, plan: Plan, *, downstream_id: str | None, current: Mapping[str, Any] | None
+    ) -> tuple[tuple[Write, ...], tuple[Note, ...]]:
+        """The requests of a plan, in order."""
+        return officernd.writes(resource, plan, downstream_id=downstream_id, current=current)
+
+    def read(self, resource: str, downstream_id: str, *, lane: Lane, alive: Alive) -> Mapping[str, Any] | None:
+        """One record as it is now."""
+        return self.client.get(resource, downstream_id, lane=lane, alive=alive)
+
+    def find(self, subject: Subject, wanted: Wanted, *, fresh: bool, lane: Lane, alive: Alive) -> Existing | Held | None:
+        """The record to take up instead of creating one: from the index if it is young enough, else by asking."""
+        capsule_id, resource = subject.key.id, wanted.resource
+        candidates: list[Mapping[str, Any]]
+        age = None if fresh else self.index.age_ms()
+        if age is not None and age <= INDEX_GOOD_FOR_MS:
+            ids = list(self.index.lookup_links(resource, capsule_id))
+            for term in officernd.search_terms(wanted):
+                if not ids and term.by != "link":
+                    ids = list(self.index.lookup_match(resource, term.value))
+            read = (self.client.get(resource, one, lane=lane, alive=alive) for one in ids)
+            candidates = [body for body in read if body is not None]
+        else:
+            both = {**wanted.initial, **wanted.fields}
+            text = {name: str(both[name]) for name in ("email", "name", "company", "member") if both.get(name)}
+            candidates = list(self.client.find(resource, link_id=capsule_id, lane=lane, alive=alive, **text))
+        chosen = officernd.choose(wanted, candidates)
+        return Existing(id=chosen.id, current=chosen.current) if isinstance(chosen, officernd.Adopt) else chosen
+
+    def room(self, lane: Lane) -> int:
+        """How long a write of this lane would have to wait now, in ms; books nothing."""
+        return self.client.room(lane)
+
+    def reserve_write(self, lane: Lane, *, alive: Alive) -> int:
+        """Takes the slot of a write: 0, or the ms until the one that was booked."""
+        return self.client.reserve_write(lane, alive=alive)
+
+    def send(self, write: Write, *, downstream_id: str | None, before_send: Alive) -> Mapping[str, Any]:
+        """Sends one write, never twice."""
+        return self.client.send(write, downstream_id=downstream_id, alive=before_send)
+
+    def id_of(self, answer: Mapping[str, Any]) -> str:
+        """The id of a created record."""
+        return str(answer["_id"])
+
+    def remember(self, resource: str, capsule_id: int, downstream_id: str, fields: Mapping[str, Any]) -> None:
+        """Adds it to the index."""
+        text = fields.get("email") if resource == MEMBER else fields.get("name") if resource == COMPANY else None
+        self.index.remember(resource, capsule_id=capsule_id, downstream_id=downstream_id, text=str(text) if text else None)
+
+    def passes_on(self, subject: Subject, wanted: Wanted) -> Mapping[str, Any]:
+        """People inherit an organisation's location, and their own fields may use its name."""
+        if not isinstance(subject.record, Organisation):
+            return {}
+        name = hashlib.sha256(subject.record.name.encode()).hexdigest()[:16]
+        return {"location": wanted.fields.get("location"), "name": name}
+
+    def build_index(self, told: Callable[[int], None]) -> None:
+        """Walks everything that is there; `told` hears how many records were seen."""
+        seen: dict[str, int] = {}
+
+        def progress(resource: str, count: int) -> None:
+            seen[resource] = count
+            told(sum(seen.values()))
+
+        self.index.build(progress)

@@ -1,0 +1,107 @@
+"""What the sync flow asks of a system that follows Capsule. A new downstream is a folder with an object of this shape.
+
+The flow knows nothing else of it: no path, no field name, no status word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from mapping.agenda import Lane, RecordKey
+    from mapping.judge import Verdict
+    from mapping.plan import Held, Note, Plan, Waits, Wanted
+    from mapping.records import Opportunity, Organisation, Person
+
+# Called before each read and while waiting; renews the lease, and raises to stop the run.
+Alive = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A record as Capsule holds it now, with all that its verdict rests on.
+
+    `organisation` is the person's, or that of the opportunity's party; `party` is the opportunity's. `organisation_in`
+    says whether that organisation itself is in by the rules.
+    """
+
+    key: RecordKey
+    record: Person | Organisation | Opportunity
+    verdict: Verdict
+    organisation: Organisation | None = None
+    organisation_in: bool = False
+    party: Person | Organisation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """A downstream record that is the one we look for; `current` is its body as the downstream answers it."""
+
+    id: str
+    current: Mapping[str, Any]
+
+
+class Downstream(Protocol):
+    """A system that follows Capsule, for one connection."""
+
+    name: str
+    kinds: frozenset[str]
+
+    def resource(self, subject: Subject) -> str:
+        """The word under which this kind of record is linked and stored there."""
+
+    def wanted(self, subject: Subject, *, alive: Alive) -> Wanted | Held | Waits:
+        """What it should hold for a record that is in, or why that cannot be said yet."""
+
+    def released(self, resource: str, wrote: Mapping[str, Any]) -> Wanted | None:
+        """What it should hold for a record that is no longer in; None to leave everything as it is."""
+
+    def observed(self, resource: str, current: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A body of its own in our flat form."""
+
+    def compare(self, wanted: Wanted, have: Mapping[str, Any] | None, *, ours: Collection[str]) -> Plan:
+        """What must be done so that `have` becomes `wanted`; `ours` are the fields that we wrote before."""
+
+    def remembered(
+        self, wanted: Wanted, plan: Plan, have: Mapping[str, Any] | None, *, ours: Collection[str]
+    ) -> Mapping[str, Any]:
+        """What the ledger keeps as ours once a plan was carried out."""
+
+    def needs_current(self, plan: Plan) -> bool:
+        """Whether the writes of this plan can only be made safely with the current body at hand."""
+
+    def writes(
+        self, resource: str, plan: Plan, *, downstream_id: str | None, current: Mapping[str, Any] | None
+    ) -> tuple[Sequence[Any], Sequence[Note]]:
+        """The requests of a plan in order, and what it refuses to change."""
+
+    def read(self, resource: str, downstream_id: str, *, lane: Lane, alive: Alive) -> Mapping[str, Any] | None:
+        """One record as it is now, or None when it is not there."""
+
+    def find(self, subject: Subject, wanted: Wanted, *, fresh: bool, lane: Lane, alive: Alive) -> Existing | Held | None:
+        """The record to take up instead of creating one. `fresh`: ask it, do not trust an index."""
+
+    def room(self, lane: Lane) -> int:
+        """0, or the ms to wait before a write of this lane would be let through; books nothing."""
+
+    def reserve_write(self, lane: Lane, *, alive: Alive) -> int:
+        """0 when a write may go now, else the ms until the slot that was booked."""
+
+    def send(self, write: Any, *, downstream_id: str | None, before_send: Alive) -> Mapping[str, Any]:  # noqa: ANN401 - its own kind of write
+        """Sends one write, never twice. `before_send` is called right before each HTTP request."""
+
+    def id_of(self, answer: Mapping[str, Any]) -> str:
+        """The id of the record in an answer."""
+
+    def remember(self, resource: str, capsule_id: int, downstream_id: str, fields: Mapping[str, Any]) -> None:
+        """Adds a record that was just created or adopted to the index."""
+
+    def passes_on(self, subject: Subject, wanted: Wanted) -> Mapping[str, Any]:
+        """What records that inherit from this one depend on; when it changes they are judged again."""
+
+    def build_index(self, told: Callable[[int], None]) -> None:
+        """Walks everything that is there, before a pass over all records."""

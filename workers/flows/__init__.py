@@ -1,0 +1,1 @@
+"""What the relay does, step by step: synchronise one record, reconcile all."""

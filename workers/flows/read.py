@@ -1,0 +1,90 @@
+"""Reads a record of Capsule as it is now, with everything that its verdict rests on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mapping.capsule import opportunity as opportunity_of
+from mapping.capsule import party as party_of
+from mapping.judge import judge_opportunity, judge_party
+from mapping.records import Gone, Organisation, Person
+from workers.downstream.port import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mapping.rules import Connection
+    from workers.capsule.client import Capsule
+    from workers.flows.run import Run
+
+
+def read_subject(run: Run, connection: Connection, capsule: Capsule) -> Subject | Gone:
+    """What Capsule holds: from the snapshot that a reconcile handed on, else by a read that begins now.
+
+    Raises:
+        Temporary, Permanent: from the client.
+        UnreadableRecord: Capsule's answer has not the shape of a record.
+    """
+    body: Mapping[str, Any] | None
+    kind, number = run.record.kind, run.record.id
+    if run.taken.body:
+        body = run.services.vault.open(run.taken.body)["record"]
+    elif kind == "party":
+        body = capsule.party(number, lane=run.lane, alive=run.alive)
+    else:
+        body = capsule.opportunity(number, lane=run.lane, alive=run.alive)
+    run.answered.add("capsule")
+    if body is None:
+        return Gone(kind=kind, id=number, restricted=False)
+    record = party_of(body) if kind == "party" else opportunity_of(body)
+    if record.restricted:
+        return Gone(kind=kind, id=number, restricted=True)
+    if isinstance(record, Organisation):
+        return Subject(key=run.record, record=record, verdict=judge_party(connection, record, None))
+    if isinstance(record, Person):
+        organisation, its_verdict = _organisation(run, connection, capsule, record)
+        return Subject(
+            key=run.record,
+            record=record,
+            verdict=judge_party(connection, record, organisation),
+            organisation=organisation,
+            organisation_in=its_verdict,
+        )
+    party = _party(run, capsule, record.party_id) if record.party_id is not None else None
+    organisation, organisation_in = None, False
+    if isinstance(party, Person):
+        organisation, organisation_in = _organisation(run, connection, capsule, party)
+    return Subject(
+        key=run.record,
+        record=record,
+        verdict=judge_opportunity(connection, record, party, organisation),
+        organisation=organisation,
+        organisation_in=organisation_in,
+        party=party,
+    )
+
+
+def _party(run: Run, capsule: Capsule, number: int) -> Person | Organisation | None:
+    """A party that another record's verdict rests on; None when it is gone or hidden from us."""
+    body = capsule.party(number, lane=run.lane, alive=run.alive)
+    if body is None:
+        return None
+    party = party_of(body)
+    return None if party.restricted else party
+
+
+def _organisation(run: Run, connection: Connection, capsule: Capsule, person: Person) -> tuple[Organisation | None, bool]:
+    """A person's organisation and whether it is in.
+
+    The one embedded in the person is used if its tags came with it (whether they do is not documented:
+    reference/capsule.md §3.5); otherwise it is read. It is never taken from the ledger (agenda.md §9.2).
+    """
+    if person.organisation_id is None:
+        return None, False
+    organisation = person.organisation
+    if organisation is None or organisation.tags is None:
+        found = _party(run, capsule, person.organisation_id)
+        organisation = found if isinstance(found, Organisation) else None
+    if organisation is None or organisation.restricted:
+        return None, False
+    return organisation, judge_party(connection, organisation, None).is_in

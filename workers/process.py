@@ -1,0 +1,76 @@
+"""The life of one worker process: signs of life, counters, the watchdog, and not outliving its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from dramatiq.middleware import Middleware
+
+from workers.errors import QueueAway
+
+if TYPE_CHECKING:
+    from dramatiq import Broker
+    from dramatiq.worker import Worker
+
+    from workers.services import Services
+
+BEAT_SECONDS: Final = 1.0
+WATCHDOG_STATUS: Final = 70  # sysexits' EX_SOFTWARE: ours is broken, start it again
+PR_SET_PDEATHSIG: Final = 1
+
+
+def die_with_parent() -> None:
+    """On Linux: the kernel ends this process when its parent does, even by `kill -9` (dramatiq-redis.md D8)."""
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        # The parent ended between the two lines, so no signal will come.
+        os._exit(WATCHDOG_STATUS)
+
+
+class ProcessLife(Middleware):
+    """Starts and ends what a worker process needs beside its threads."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.ended = threading.Event()
+
+    def after_process_boot(self, broker: Broker) -> None:  # noqa: ARG002 - Dramatiq's signature
+        """Before the worker threads start."""
+        die_with_parent()
+        self.services.start()
+
+    def after_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - Dramatiq's signature
+        """Starts the thread that beats and watches."""
+        threading.Thread(target=self._beat, args=(worker,), name="heartbeat", daemon=True).start()
+
+    def _beat(self, worker: Worker) -> None:
+        while not self.ended.wait(BEAT_SECONDS):
+            try:
+                self.services.agenda.heartbeat(self.services.proc)
+                self.services.counts.flush()
+            except QueueAway:
+                self.services.log.warning("heartbeat", error="Redis did not answer")
+            if self.services.stopping.is_set():
+                continue  # threads end on purpose now
+            dead = [thread.name for thread in (*worker.consumers.values(), *worker.workers) if not thread.is_alive()]
+            if dead:
+                self.services.log.error("watchdog", dead_threads=dead, action="this process ends, to be started again")
+                sys.stderr.flush()
+                os._exit(WATCHDOG_STATUS)
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - Dramatiq's signature
+        """Runs that have not yet written hand their record back."""
+        self.services.stopping.set()
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - Dramatiq's signature
+        """Everything has ended: the last counters, and the connections."""
+        self.ended.set()
+        self.services.close()

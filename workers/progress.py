@@ -1,0 +1,147 @@
+"""`capsule-relay sync`: runs a full sync from the terminal and shows how far it is.
+
+A bar on a terminal; elsewhere a line now and then. Both go to standard error, so that standard output holds the result alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from workers.flows.reconcile import Outcome, full_sync
+from workers.log import configure
+from workers.services import build
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from workers.settings import Settings
+
+STAGES: Final = {
+    "index": "what OfficeRnD holds",
+    "read": "reading Capsule",
+    "sync": "bringing in step",
+}
+LINE_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a sync ended, in the forms that the command prints. `waited` is False when nobody waited for the end."""
+
+    outcome: Outcome
+    waited: bool
+
+    @property
+    def exit_status(self) -> int:
+        """0 when all is in step, held or out, or when nobody waited; 1 when something failed or still waits."""
+        return 0 if self.outcome.ok or not self.waited else 1
+
+    def document(self) -> dict[str, Any]:
+        """The same as a JSON document."""
+        return {**asdict(self.outcome), "waited": self.waited, "ok": self.outcome.ok if self.waited else None}
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        found = f"{self.outcome.connection}: {self.outcome.found} records found"
+        if not self.waited:
+            return f"{found}; the workers bring them in step (capsule-relay status shows how far they are)"
+        parts = [f"{number} {outcome.replace('_', ' ')}" for outcome, number in sorted(self.outcome.outcomes.items())]
+        parts += [f"{self.outcome.failed} failed"] if self.outcome.failed else []
+        parts += [f"{self.outcome.waiting} still waiting"] if self.outcome.waiting else []
+        return f"{found} in {self.outcome.seconds:.1f} s: {', '.join(parts) or 'nothing to do'}"
+
+
+def run_sync(settings: Settings, connection: str, *, redis_url: str, wait: bool, quiet: bool) -> Result:
+    """Runs a full sync of this connection with the workers that `redis_url` leads to.
+
+    Raises:
+        WorkerError: the sync could not be made; its advice says what to do.
+    """
+    # Progress is what a person sees here; the log is for what went wrong on the way.
+    configure(settings.log_format, "WARNING")
+    services = build(replace(settings, redis_url=redis_url))
+    try:
+        services.start()
+        with contextlib.nullcontext(_silent) if quiet else _shown(sys.stderr) as progress:
+            outcome = full_sync(services, connection, progress, wait=wait)
+    finally:
+        services.close()
+    return Result(outcome=outcome, waited=wait)
+
+
+def _silent(stage: str, done: int, total: int | None) -> None:
+    """For `--json`."""
+
+
+def _shown(stream: TextIO) -> Bar | Lines:
+    return Bar(Console(file=stream)) if stream.isatty() else Lines(stream)
+
+
+class Bar:
+    """A bar for each stage, on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=console)
+        self._tasks = {stage: self._progress.add_task(label, total=None, visible=False) for stage, label in STAGES.items()}
+        self._stage = ""
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Shows that `done` of `total` are done; the stages before this one are complete."""
+        if stage != self._stage:
+            self._finish()
+            self._stage = stage
+        self._progress.update(self._tasks[stage], completed=done, total=total, visible=True)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self._finish()
+        self._progress.stop()
+
+    def _finish(self) -> None:
+        if self._stage:
+            task = self._tasks[self._stage]
+            number = next(held.completed for held in self._progress.tasks if held.id == task)
+            self._progress.update(task, total=number)
+
+
+class Lines:
+    """A line when a stage begins, then one every LINE_SECONDS at most, and one at the end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._stage = ""
+        self._last = ""
+        self._next = 0.0
+
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Notes how far it is, and says so if it is time."""
+        self._last = f"{STAGES[stage]}: {done}" + (f" of {total}" if total is not None else "")
+        now = time.monotonic()
+        if stage != self._stage or now >= self._next:
+            self._stage = stage
+            self._next = now + LINE_SECONDS
+            self._say()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._say()
+
+    def _say(self) -> None:
+        if self._last:
+            self._stream.write(f"{self._last}\n")
+            self._stream.flush()
+            self._last = ""

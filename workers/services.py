@@ -1,0 +1,201 @@
+"""Builds everything that works, once per process, from the settings. Nothing here decides anything."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import socket
+import threading
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from cryptography.fernet import Fernet, MultiFernet
+
+from mapping.agenda import RecordKey
+from mapping.keys import fernet_keys, lookup_hash
+from workers import retry
+from workers.agenda import Agenda, Timing, connect
+from workers.breaker import Breaker
+from workers.capsule.client import Capsule
+from workers.counts import Counts
+from workers.downstream.officernd import wire as officernd_wire
+from workers.downstream.officernd.adapter import OfficeRnDDownstream
+from workers.downstream.officernd.client import OfficeRnD
+from workers.downstream.officernd.index import Index
+from workers.errors import Misconfigured
+from workers.http import Http
+from workers.ledger import Ledger, Vault
+from workers.letters import Letters
+from workers.limits import Limits
+from workers.log import get
+from workers.tokens import ClientCredentials, PersonalToken
+from workers.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import redis
+    import structlog
+
+    from mapping.rules import Connection
+    from workers.downstream.port import Downstream
+    from workers.settings import Credentials, Settings
+
+
+@dataclass(slots=True)
+class Services:
+    """What flows and doors work with. `proc` names this process; `stopping` is set when it was asked to end."""
+
+    settings: Settings
+    redis_url: str
+    redis: redis.Redis
+    proc: str
+    timing: Timing
+    agenda: Agenda
+    vault: Vault
+    ledger: Ledger
+    letters: Letters
+    counts: Counts
+    limits: Limits
+    breaker: Breaker
+    http: Http
+    connections: Mapping[str, Connection]
+    log: structlog.stdlib.BoundLogger
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _capsules: dict[str, Capsule] = field(default_factory=dict)
+    _downstreams: dict[str, Downstream] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Starts what needs a thread. Call it in the process that will work, after any fork."""
+        self.http.start()
+
+    def close(self) -> None:
+        """Ends connections and threads."""
+        self.stopping.set()
+        self.http.close()
+        self.redis.close()
+
+    def again(self, error: Exception, attempts: int) -> tuple[int, bool] | None:
+        """(ms to wait, whether an attempt is spent), or None to give up (`workers/retry.py`)."""
+        decision = retry.again(error, attempts, random=random.random())  # noqa: S311 - jitter needs no secrecy
+        return None if isinstance(decision, retry.GiveUp) else (decision.wait_ms, decision.spend)
+
+    def capsule(self, connection: str) -> Capsule:
+        """The client of one connection's Capsule account.
+
+        Raises:
+            Misconfigured: no token is set for it.
+        """
+        with self._lock:
+            if connection not in self._capsules:
+                self._capsules[connection] = self._make_capsule(connection)
+            return self._capsules[connection]
+
+    def downstream(self, connection: str) -> Downstream:
+        """The system that follows this connection.
+
+        Raises:
+            Misconfigured: its credentials are not set, or it is of a kind that is not built yet.
+        """
+        capsule = self.capsule(connection)
+        with self._lock:
+            if connection not in self._downstreams:
+                self._downstreams[connection] = self._make_officernd(connection, capsule)
+            return self._downstreams[connection]
+
+    def _credentials(self, connection: str) -> Credentials:
+        return self.settings.credentials[connection]
+
+    def _make_capsule(self, name: str) -> Capsule:
+        rules = self.connections[name]
+        owner = rules.capsule.account or name
+        token = self._credentials(owner).capsule_token
+        if token is None:
+            variable = f"RELAY_{owner.upper()}_CAPSULE_TOKEN"
+            raise Misconfigured(f"{name}: no Capsule token.", advice=f"Set {variable} to a personal access token.")
+        return Capsule(
+            name,
+            self.http,
+            self.limits,
+            PersonalToken(token.get_secret_value()),
+            api_url=rules.capsule.api_url,
+            account=owner,
+            deadline_s=self.timing.call_ms / 1000,
+        )
+
+    def _make_officernd(self, name: str, capsule: Capsule) -> Downstream:
+        rules, credentials = self.connections[name], self._credentials(name)
+        if rules.officernd is None:
+            raise Misconfigured(f"{name}: the downstream {rules.downstream} is not built yet.", advice="Use officernd.")
+        client_id, client_secret = credentials.officernd_client_id, credentials.officernd_client_secret
+        if client_id is None or client_secret is None:
+            variables = f"RELAY_{name.upper()}_OFFICERND_CLIENT_ID and _SECRET"
+            raise Misconfigured(f"{name}: no OfficeRnD credentials.", advice=f"Set {variables}.")
+        keys = self.settings.secret_keys
+        tokens = ClientCredentials(
+            name,
+            http=self.http,
+            store=self.redis,
+            limits=self.limits,
+            vault=MultiFernet([Fernet(one) for one in fernet_keys(keys)]),
+            token_url=rules.officernd.token_url,
+            client_id=client_id.get_secret_value(),
+            client_secret=client_secret.get_secret_value(),
+            scopes=officernd_wire.SCOPES,
+            deadline_s=self.timing.call_ms / 1000,
+        )
+        client = OfficeRnD(
+            name,
+            self.http,
+            self.limits,
+            tokens,
+            organization=rules.officernd.organization,
+            api_url=rules.officernd.api_url,
+            deadline_s=self.timing.call_ms / 1000,
+        )
+
+        def link(kind: str, number: int) -> str | None:
+            entry = self.ledger.get(RecordKey(name, kind, number))
+            return entry.id if entry is not None and entry.outcome == "in_step" else None
+
+        def milestones(alive: Any) -> Any:  # noqa: ANN401 - the port's types, without importing them at run time
+            return capsule.milestones(alive=alive)
+
+        index = Index(name, client, self.redis, partial(lookup_hash, keys[0]))
+        return OfficeRnDDownstream(rules, client, index, milestones=milestones, link=link)
+
+
+def build(settings: Settings) -> Services:
+    """Everything for one process. Connects to nothing until it is used.
+
+    Raises:
+        Misconfigured: REDIS_URL is not set (`capsule-relay up` sets it for what it starts).
+    """
+    if settings.redis_url is None:
+        raise Misconfigured(
+            "REDIS_URL is not set.", advice="Start everything with `capsule-relay up`, or set REDIS_URL to the server it uses."
+        )
+    client = connect(settings.redis_url)
+    timing = Timing(call_ms=round(settings.call_deadline_s * 1000), stray_ms=round(settings.stray_s * 1000))
+    agenda = Agenda(client, timing)
+    vault = Vault(settings.secret_keys)
+    return Services(
+        settings=settings,
+        redis_url=settings.redis_url,
+        redis=client,
+        proc=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        timing=timing,
+        agenda=agenda,
+        vault=vault,
+        ledger=Ledger(client, vault),
+        letters=Letters(agenda, vault),
+        counts=Counts(client),
+        limits=Limits(client),
+        breaker=Breaker(agenda),
+        http=Http(user_agent=f"capsule-relay/{VERSION}"),
+        connections=settings.connections,
+        log=get("relay"),
+    )
