@@ -1,0 +1,126 @@
+"""A receiver as a process of its own, for the acceptance tests."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import httpx
+
+from mapping.keys import hook_path, hook_token, signed_path
+from workers.embedded import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parent.parent.parent
+SECRET = "canary-secret-key-0123456789-abcdef"
+OLD_SECRET = "older-secret-key-0123456789-abcdefg"
+SIGNING_KEY = bytes(range(24))
+START_SECONDS = 20.0
+
+RULES = """
+[connections.acme]
+downstream = "officernd"
+hook_generation = 2
+[connections.uni]
+downstream = "unified"
+[connections.shared]
+downstream = "officernd"
+[connections.guest]
+downstream = "unified"
+[connections.guest.capsule]
+account = "shared"
+"""
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Waits for a condition, and fails if it does not come true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.01)
+
+
+class Receiver:
+    """`uvicorn --factory receiver.main:app` with nothing else said, as a person would start it."""
+
+    def __init__(self, directory: Path, redis_url: str, *options: str, **environ: str) -> None:
+        rules = directory / "relay.toml"
+        rules.write_text(RULES, encoding="utf-8")
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.output = directory / f"receiver-{self.port}.log"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "uvicorn", "--factory", "receiver.main:app", "--port", str(self.port), *options],
+                cwd=ROOT,
+                env={
+                    **kept,
+                    "RELAY_CONFIG": str(rules),
+                    "RELAY_SECRET_KEY": f"{SECRET},{OLD_SECRET}",
+                    "RELAY_ACME_SIGNING_SECRET": "whsec_" + base64.b64encode(SIGNING_KEY).decode(),
+                    "REDIS_URL": redis_url,
+                    **environ,
+                },
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.client = httpx.Client(base_url=self.url, timeout=10, trust_env=False)
+
+    def __enter__(self) -> Self:
+        until(self._lives, START_SECONDS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def _lives(self) -> bool:
+        assert self.process.poll() is None, self.output.read_text()
+        try:
+            return self.client.get("/live").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    @property
+    def log(self) -> str:
+        """All that it has written so far."""
+        return self.output.read_text(encoding="utf-8")
+
+    def post(self, body: bytes, *, connection: str = "acme", headers: dict[str, str] | None = None) -> httpx.Response:
+        """One delivery at the plain door, with the token that Capsule would have now."""
+        return self.client.post(path_of(connection), content=body, headers=headers)
+
+    def post_signed(self, body: bytes, *, connection: str = "acme", **changed: str) -> httpx.Response:
+        """One delivery at the door of signed relays; `changed` replaces headers (`webhook_id` and so on)."""
+        stamp = changed.get("webhook_timestamp", str(int(time.time())))
+        mac = hmac.digest(SIGNING_KEY, f"msg_1.{stamp}.".encode() + body, hashlib.sha256)
+        headers = {
+            "webhook-id": "msg_1",
+            "webhook-timestamp": stamp,
+            "webhook-signature": "v1," + base64.b64encode(mac).decode(),
+        }
+        headers |= {name.replace("_", "-"): value for name, value in changed.items()}
+        return self.client.post(signed_path(connection), content=body, headers=headers)
+
+
+def path_of(connection: str) -> str:
+    """The path at which a connection's deliveries come in now."""
+    generation = {"acme": 2}.get(connection, 1)
+    return hook_path(connection, hook_token(SECRET, connection, generation))

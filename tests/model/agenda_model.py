@@ -1,0 +1,205 @@
+# ruff: noqa: T201 - a command line prints
+"""Explicit-state model of the agenda: the protocol by which receiver, workers and clock share work through Redis.
+
+Every interleaving of receiver, workers, clock, reconcile and faults is explored breadth-first within small bounds (1 or 2
+records, 2 workers, 1 to 3 edits). From the top of the repository, with the standard library only:
+
+    python -m tests.model.agenda_model                 all scenarios, all guards on: must print "violations: 0"
+    python -m tests.model.agenda_model --only NAME     one scenario
+    python -m tests.model.agenda_model --break NAME    one guard off: must print a violation and its shortest trace
+    python -m tests.model.agenda_model --break all     every guard in turn, one line each: must print "not caught: 0"
+    python -m tests.model.agenda_model --list          scenarios and guards
+
+It returns 0 if all is as it must be (with one guard off: 1, for a violation). `--jobs` is the number of processes.
+`test_agenda_model.py` runs a small part of it in the ordinary test run; whoever changes the protocol runs all of it.
+
+Parts. `search.py`: the search, with safety and liveness. `world.py`, `moves.py`: the scripts, and everything that can
+happen around them. `poison.py`, `probe.py`, `fan_out.py`: three small machines of their own, each described there.
+
+What is abstracted. Time: a lease may run out at any moment (of a dead worker: certainly; of a live one: a fault, with
+a budget). The stray window of a write intent passes only when no write of that record is in flight: this is the one
+assumption about the downstream (a request is applied within the window or never), except for a worker frozen between
+`hold` and the sending, which may send at any later time. `hold(writing = no)` before reads only prolongs the lease, and is
+left out. Dramatiq: a queue is a number of bells. Snapshots come from the reconcile alone; deliveries carry no body.
+
+A fresh start is no restore. An empty data directory has nothing written before it, and a clean stop keeps all of Redis,
+the intents too, so the start after it changes nothing that a run could see: `born` may lie long ago. What must not happen
+is that data lost later is taken for cleanly stopped: so the mark of the clean stop is taken away, durably, before work
+begins (guard `clean_stop`). Not covered: a data directory deleted within a stray window of a kill in the middle of a POST.
+
+Safety, checked on every step: commits only by the holder of the lease; no snapshot older than an admitted event is used;
+no holder of a lease writes an older version over a newer; no duplicate is created; nothing starts while paused;
+an event never waits behind an older retry; and those of the small machines.
+Safety, checked where nothing but faults can happen: nothing is open, and Capsule = downstream = ledger (or a letter that
+covers the newest event). Liveness: steps that are not faults form no cycle, so each fair run ends in such a state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+from typing import TYPE_CHECKING, Final
+
+from tests.model.fan_out import FanOut
+from tests.model.moves import Scenario
+from tests.model.poison import Poison
+from tests.model.probe import Probe
+from tests.model.search import Outcome, search
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.model.search import Machine
+
+_ALL: Final[list[Machine]] = [
+    # bursts, kills, slow workers, late and lost writes; the value goes a, b, a: a fingerprint alone proves nothing
+    Scenario("one record", edit=2, redeliver=1, crash=1, slow=1),
+    Scenario("stray writes", edit=2, crash=1, slow=1, cut=1),
+    Scenario("two slow runs", edit=2, slow=2, cut=1),
+    Scenario("two kills", edit=2, crash=2, cut=1),
+    Scenario("queue", edit=2, loss=1, double=1, crash=1, fail=1),
+    Scenario("two records", records=2, content="ab", edit=2, crash=1, slow=1, loss=1),
+    Scenario("lanes", records=2, workers=1, content="ab", edit=2, reconcile=1, loss=1),
+    Scenario("creates", fresh=True, content="-ab", edit=2, crash=1, slow=1, cut=1, redeliver=1),
+    Scenario("hand-backs", edit=2, fail=2, crash=1, slow=1),
+    Scenario("letters", edit=2, fail=1, bury=1, replay=1, crash=1),
+    Scenario("pause", edit=2, pause=2, crash=1, fail=1, loss=1),
+    Scenario("reconcile", content="abc", edit=2, reconcile=1, crash=1, fail=1),
+    Scenario("reconcile, slow", content="abc", edit=2, reconcile=1, slow=1, cut=1),
+    Scenario("two reconciles", content="abc", edit=2, reconcile=2, workers=1, crash=1, loss=1),
+    Scenario("gone", content="ab-", edit=2, redeliver=1, crash=1, reconcile=1),
+    Scenario("restart", edit=2, workers=1, save=1, restore=1, crash=1),
+    Scenario("restart, slow", content="ab", edit=1, save=1, restore=1, slow=1),
+    Scenario("restart, reconcile", content="abc", edit=2, workers=1, reconcile=1, save=1, restore=1),
+    Scenario("clean stop", fresh=True, content="-a", edit=1, workers=1, stop=1, save=1, restore=1, crash=1),
+    Scenario("flushall", edit=2, workers=1, flush=1, crash=1),
+    Scenario("flushall, creates", fresh=True, content="-ab", edit=2, workers=1, flush=1, crash=1),
+    Poison(),
+    Probe(),
+    Probe("probe, three records", records=3, events=0),
+    FanOut("fan-out", content="ioi", crash=1, fail=1, early=1),
+    FanOut("fan-out, slow", content="ioi", slow=1, early=1),
+    FanOut("fan-out, company missing", content="oio", fresh=True, crash=1, fail=1),
+    FanOut("fan-out, letters", content="ioi", bury=1, crash=1, early=1),
+]
+SCENARIOS: Final[dict[str, Machine]] = {machine.name: machine for machine in _ALL}
+
+GUARDS: Final[dict[str, str]] = {
+    "token": "hold and done ask for the lease's token",
+    "aba": "seq comes from one counter that never returns to a value (with it off, tokens are not asked for either)",
+    "seq": "done compares seq before it closes",
+    "bury_seq": "bury compares seq before it closes",
+    "later_seq": "later compares seq: a newer event goes to the queue at once",
+    "fence": "hold refuses a worker that lost its lease, before it writes",
+    "intent": "hold notes the write in Redis before it is sent; the next run then reads back",
+    "rewindow": "a worker that gave up waiting starts the stray window anew",
+    "keep_foreign": "a run handed back or buried without an effect takes back its own intent, never another's",
+    "deadline": "a worker looks at its own clock before it sends, and does not send when its lease is over",
+    "lookback": "a run that began in the stray window of another's write comes back after the window",
+    "refused": "a refused done or later of a worker that has written opens the record again",
+    "create_wait": "no POST while an earlier write may still land",
+    "read_after_take": "the read begins after take",
+    "live_first": "on a bell of bulk, take looks into live first",
+    "snap_drop": "an event drops a waiting snapshot",
+    "snap_mark": "a snapshot is refused if an event was admitted since its mark",
+    "snap_seen": "a snapshot is refused if a run ended since its mark",
+    "snap_lease": "a snapshot is refused while a run is under way",
+    "topup": "sweep rings as many bells as records are ready",
+    "expiry": "sweep takes back leases that ran out",
+    "due": "sweep brings due records back",
+    "unpark": "sweep brings parked records back after resume",
+    "pause": "take parks records of a paused connection",
+    "tick": "the counter does not go back when Redis restarts with older data",
+    "own_intent": "done clears only the intent that its own hold noted",
+    "born": "after a restart of Redis every run counts as begun in a stray window, for one window",
+    "clean_stop": "the mark of a clean stop is taken away before work begins, so that no older data bear it",
+    "restart_doubt": "after a restart of Redis, recently changed records are opened with read-back",
+    "solo": "a death counts as the last only if the record was alone in its process",
+    "boot": "deaths are not counted across a restart of the clock",
+    "heartbeat": "a lease that runs out is a death only if its process is silent: slow is not dead",
+    "proc": "a process that is started again beats under a new name",
+    "probe": "while the breaker is open, the sweep readies one record per interval",
+    "probe_one": "take lets only the record of the probe through",
+    "probe_own": "the breaker resumes and pauses only what no person has paused",
+    "probe_spend": "a failure that finds the connection paused spends no attempt",
+    "fanout_before_done": "whatever a change concerns is opened before done",
+    "fanout_repeats": "whether it is needed is judged by the ledger entry as it was before the run, not by what was written",
+    "fanout_judge": "a person is judged by Capsule's organisation, not by its ledger entry",
+    "fanout_agree": "a person waits while its organisation in Capsule and in the ledger differ",
+    "fanout_letter": "the run that closes an organisation's letter opens its people in any case",
+    "company_first": "a person whose company is missing opens the organisation and waits",
+}
+
+_SMALL_FIRST: Final = (
+    *("poison", "probe", "letters", "two kills", "queue", "fan-out", "fan-out, company missing", "fan-out, letters", "pause", "lanes"),
+    *("flushall", "flushall, creates", "reconcile", "hand-backs", "stray writes", "one record", "gone", "restart, slow", "restart"),
+)
+
+
+def run(name: str, off: frozenset[str] = frozenset()) -> Outcome:
+    """Explores one scenario, with some guards off."""
+    return search(SCENARIOS[name], off)
+
+
+def hunt(guard: str) -> tuple[str, Outcome | None]:
+    """The first scenario, small ones first, that fails without this guard."""
+    rest = [name for name in SCENARIOS if name not in _SMALL_FIRST]
+    for name in (*_SMALL_FIRST, *rest):
+        outcome = run(name, frozenset((guard,)))
+        if outcome.wrong:
+            return guard, outcome
+    return guard, None
+
+
+def _hunt_all(jobs: int) -> int:
+    missed = 0
+    with multiprocessing.Pool(jobs) as pool:
+        for guard, found in pool.imap(hunt, GUARDS):
+            missed += found is None
+            text = f"caught in '{found.name}', {len(found.trace)} steps: {found.wrong}" if found else "NOT CAUGHT"
+            print(f"{guard:18} {text}", flush=True)
+    print(f"guards: {len(GUARDS)}, not caught: {missed}")
+    return 1 if missed else 0
+
+
+def _search_all(names: Sequence[str], off: frozenset[str], jobs: int) -> int:
+    states = steps = violations = 0
+    with multiprocessing.Pool(jobs) as pool:
+        for found in [pool.apply_async(run, (name, off)) for name in names]:
+            outcome = found.get()
+            verdict = "VIOLATION" if outcome.wrong else "clean"
+            print(f"{outcome.name:24} {outcome.states:9,} states {outcome.steps:10,} steps {outcome.seconds:6.1f} s  {verdict}")
+            if outcome.wrong:
+                print(f"    {outcome.wrong}")
+            for k, text in enumerate(outcome.trace, 1):
+                print(f"    {k:3} {text}")
+            sys.stdout.flush()
+            states += outcome.states
+            steps += outcome.steps
+            violations += outcome.wrong is not None
+    print(f"scenarios: {len(names)}  states: {states:,}  steps: {steps:,}  violations: {violations}")
+    return 1 if violations else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.model.agenda_model", description="Explicit-state model of the agenda.")
+    parser.add_argument("--break", dest="off", metavar="NAME", choices=[*GUARDS, "all"], help="switch a guard off (all: in turn)")
+    parser.add_argument("--only", metavar="SCENARIO", choices=list(SCENARIOS), help="one scenario")
+    parser.add_argument("--list", action="store_true", help="name the scenarios and guards")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at work (2)")
+    arguments = parser.parse_args(argv)
+    if arguments.list:
+        print("scenarios:", "; ".join(SCENARIOS))
+        for name, text in GUARDS.items():
+            print(f"{name:18} {text}")
+        return 0
+    if arguments.off == "all":
+        return _hunt_all(arguments.jobs)
+    names = [arguments.only] if arguments.only else list(SCENARIOS)
+    return _search_all(names, frozenset(filter(None, [arguments.off])), arguments.jobs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

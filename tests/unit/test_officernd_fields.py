@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mapping import officernd_fields as fields
+
+if TYPE_CHECKING:
+    from mapping.values import Json
+
+
+@pytest.mark.parametrize(
+    ("field", "a", "b", "alike"),
+    [
+        ("email", "Ada@Acme.Example", " ada@acme.example", True),
+        ("email", "ada@acme.example", "bob@acme.example", False),
+        ("name", "Ada  Example ", "Ada Example", True),
+        ("name", "Ada Example", "ADA EXAMPLE", False),
+        ("phone", "+44 113", "(44)113", True),
+        ("properties.capsule_phone", "+44 113", "(44)113", True),
+        ("properties.other", "+44 113", "(44)113", False),
+        ("url", "acme.example", "https://ACME.example/", True),
+        ("url", "acme.example", "acme.org", False),
+        ("socialProfiles.twitter", "https://twitter.com/ada", "@Ada", True),
+        ("properties.capsule_twitter", "ada", "@ada", True),
+        ("socialProfiles.linkedin", "ada", "@ada", False),
+        ("startDate", "2026-03-04T10:00:00.000Z", "2026-03-04", True),
+        ("startDate", "2026-03-04", "2026-03-05", False),
+        ("startDate", "soon", "soon", True),
+        ("properties.capsule_link_id", "501", 501, True),
+        ("properties.capsule_deal_size", "500.0", 500, True),
+        ("dealSize", 0, None, False),
+        ("dealSize", 0, 0.0, True),
+        ("phone", "", None, True),
+        ("phone", " ", None, True),
+        ("tags", [], None, True),
+        ("phone", "1", None, False),
+        ("isContactPerson", False, None, False),
+    ],
+)
+def test_values_of_a_field_are_compared_without_regard_to_form(field: str, a: Json, b: Json, *, alike: bool) -> None:
+    assert fields.same(field, a, b) is alike
+    assert fields.same(field, b, a) is alike
+
+
+def test_a_record_is_flattened_without_what_is_absent_null_or_empty() -> None:
+    body: dict[str, Json] = {
+        "_id": "m",
+        "name": "Ada",
+        "email": "",
+        "phone": None,
+        "company": "c",
+        "location": "l",
+        "status": "contact",
+        "startDate": "2026-03-04T00:00:00.000Z",
+        "properties": {"capsule_link_id": "501", "hubspot_link_id": None, "a.b": 0, "no": ""},
+        "socialProfiles": {"twitter": "ada", "linkedin": ""},
+        "address": {},
+        "billingDetails": None,
+        "tags": [],
+        "isContactPerson": False,
+        "createdAt": "2026-03-04T00:00:00.000Z",
+        "modifiedBy": "x",
+    }
+    assert fields.observed("member", body) == {
+        "name": "Ada",
+        "company": "c",
+        "location": "l",
+        "status": "contact",
+        "startDate": "2026-03-04T00:00:00.000Z",
+        "properties.capsule_link_id": "501",
+        "properties.a.b": 0,
+        "socialProfiles.twitter": "ada",
+        "isContactPerson": False,
+    }
+
+
+def test_absent_null_and_empty_read_alike() -> None:
+    for resource in fields.RESOURCES:
+        known = fields.POST[resource] | fields.PUT[resource] | {"status"}
+        empties: list[Json] = [None, "", [], {}]
+        assert all(fields.observed(resource, dict.fromkeys(known, empty)) == {} for empty in empties)
+
+
+@pytest.mark.parametrize(
+    ("resource", "fixed"),
+    [
+        ("company", set()),
+        ("member", {"location", "description"}),
+        ("opportunity", {"member", "company", "probability", "dealSize", "membersCount", "resources", "requestedPlans"}),
+    ],
+)
+def test_what_is_fixed_at_creation_is_what_the_reference_says(resource: str, fixed: set[str]) -> None:
+    assert fields.fixed_at_creation(resource) == fixed
+
+
+@pytest.mark.parametrize(
+    ("field", "before", "sent"),
+    [
+        ("phone", "1", ""),
+        ("socialProfiles.twitter", "ada", ""),
+        ("properties.capsule_twitter", None, ""),
+        ("properties.capsule_probability", 65, None),
+        ("properties.capsule_deal_size", None, None),
+        ("properties.plan", "Gold", ""),
+        ("properties.plan", 5, None),
+        ("properties.plan", True, None),
+        ("properties.plan", ["a"], []),
+        ("properties.plan", None, None),
+        ("startDate", "2026-03-04T00:00:00.000Z", None),
+        ("membersCount", 5, None),
+        ("tags", ["a"], []),
+        ("isContactPerson", True, False),
+        ("status", "former", "auto"),
+    ],
+)
+def test_a_field_is_cleared_in_the_form_that_the_api_takes(field: str, before: Json, sent: Json) -> None:
+    found = fields.cleared(field, before)
+    assert (found, type(found)) == (sent, type(sent))
