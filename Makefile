@@ -1,0 +1,66 @@
+# Capsule Relay: set-up, tests and the demonstration.
+# Needs Python 3.11 or newer, make, and a compiler for packages that have no wheel for this machine.
+# PYTHON names the interpreter that makes the virtual environment, VENV its folder.
+
+PYTHON ?= python3
+VENV ?= .venv
+TEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+.DEFAULT_GOAL := help
+.PHONY: help install up demo test check format lock clean
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+install: $(INSTALLED)  ## Make the virtual environment and the command capsule-relay in it
+
+up: $(INSTALLED)  ## Run everything on this machine (settings: deploy/env.example)
+	@exec $(BIN)/capsule-relay up
+
+demo: $(INSTALLED_DEV)  ## Show it at work between a simulated Capsule and a simulated OfficeRnD (DEMO_SECONDS=60)
+	@exec $(BIN)/python -m tests.demo
+
+test: $(INSTALLED_DEV)  ## Run all tests
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+check: $(INSTALLED_DEV)  ## Check form, types and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p receiver -p mapping -p workers -p tests
+	$(BIN)/lint-imports
+
+format: $(INSTALLED_DEV)  ## Bring the form of all files in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(BIN)/python  ## Work out the pinned requirements anew
+	$(PIP) install --quiet pip-tools
+	$(LOCK) --output-file=requirements-build.txt requirements-build.in
+	$(LOCK) --output-file=requirements.txt requirements.in
+	$(LOCK) --output-file=requirements-dev.txt requirements-dev.in
+
+clean:  ## Remove the virtual environment and caches (the data in .relay stays)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'Python 3.11 or newer is needed: name one, as in make PYTHON=python3.12' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp is written last, so an installation that was broken off is done again.
+# The project itself is installed from this folder with the pinned setuptools: pip fetches nothing for it.
+$(INSTALLED): requirements-build.txt requirements.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements-build.txt -r requirements.txt
+	$(PIP) install --quiet --no-build-isolation --no-deps --no-index --editable .
+	@touch $@
+
+$(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
+	$(PIP) install --quiet --require-hashes -r requirements-dev.txt
+	@touch $@
