@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LARGEST_BATCH: Final = 1_000
 """Records in one call: a few milliseconds of Redis' time, in which it serves nobody else."""
-LONGEST_WAIT_S: Final = 0.9
+LONGEST_WAIT_S: Final = 0.8
 """A delivery that has waited longer than this before a call is refused: with one more call it would be past 2 s."""
 MOST_WAITING: Final = 100_000
 """Records that may wait in one process; beyond it deliveries are refused at once, so that memory stays bounded."""

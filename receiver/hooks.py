@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Headers = Sequence[tuple[bytes, bytes]]
 
-ANSWER_S: Final = 1.8
+ANSWER_S: Final = 1.6
 """Seconds after which a delivery that Redis has not taken is answered 503. Admission keeps within it by itself."""
 RETRY_AFTER_S: Final = 5
 

@@ -18,9 +18,9 @@ from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import NoScriptError, RedisError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Coroutine, Mapping
 
-CALL_S: Final = 0.8
+CALL_S: Final = 0.7
 """Seconds that one call may take, connecting included. Two of them fit into the 2 s within which a delivery is answered:
 the one that was under way when it came, and its own."""
 MOST_CONNECTIONS: Final = 8
@@ -93,14 +93,27 @@ class Store:
         await self._client.aclose()
 
     @staticmethod
-    async def _within(call: Awaitable[object]) -> object:
+    async def _within(call: Coroutine[None, None, object]) -> object:
+        # A task of its own, from which we turn away when its time is over: asyncio.timeout around the call would rely on
+        # the cancellation getting through the client, and Python 3.11's wait_for, which redis-py uses, can swallow one.
+        task = asyncio.create_task(call)
         try:
-            async with asyncio.timeout(CALL_S):
-                return await call
-        except TimeoutError:
-            raise StoreAway("no answer in time") from None
+            await asyncio.wait((task,), timeout=CALL_S)
+            if not task.done():
+                raise StoreAway("no answer in time")
+            return task.result()
         except (RedisError, OSError) as error:
             raise StoreAway(_reason(error)) from None
+        finally:
+            if not task.done():
+                task.add_done_callback(_forget)
+                task.cancel()
+
+
+def _forget(task: asyncio.Task[object]) -> None:
+    """Takes note of how an abandoned call ended, so that asyncio does not complain that nobody did."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _reason(error: Exception) -> str:

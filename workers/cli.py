@@ -18,9 +18,9 @@ import redis
 import typer
 
 from mapping.keys import hook_owner, hook_path, hook_token
+from workers.datastore import UpFailed, find_redis
 from workers.embedded import EmbeddedServerFailed
 from workers.errors import QueueAway, WorkerError
-from workers.local import UpFailed, find_redis
 from workers.settings import Settings, SettingsInvalid, load, strangers
 from workers.version import VERSION
 

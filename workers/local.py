@@ -17,35 +17,20 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from mapping.agenda import key
-from workers.embedded import EmbeddedServer, EmbeddedServerFailed, free_port
-from workers.supervise import FIRST_PAUSE, LONGEST_PAUSE, Child, Guard, Program, Screen
+from workers.datastore import DataStore, UpFailed, listens
+from workers.supervise import Child, Guard, Program, Screen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import FrameType
 
     from workers.settings import Settings
 
-CLEAN_STOP: Final = key("clean_stop")
 TICK: Final = 0.1
 # How long a start waits for the guard of a killed run to end that run's processes.
 PREDECESSOR_SECONDS: Final = 20.0
 ORDER: Final = (("web",), ("clock",), ("worker", "solo"))
-PORT_FILE: Final = "redis-port"
-
-
-class UpFailed(Exception):
-    """`up` could not start. `hint` is what the person at the terminal can do."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.hint = hint
 
 
 def programs(settings: Settings, environ: Mapping[str, str]) -> tuple[Program, ...]:
@@ -78,20 +63,6 @@ def programs(settings: Settings, environ: Mapping[str, str]) -> tuple[Program, .
     )
 
 
-def find_redis(settings: Settings) -> str:
-    """The address of the data store: REDIS_URL, else that of the embedded server that `up` runs over the same data.
-
-    Raises:
-        UpFailed: there is no REDIS_URL and no `up` is running here.
-    """
-    if settings.redis_url is not None:
-        return settings.redis_url
-    port = _noted_port(settings.data_dir)
-    if port is None or not _listens("127.0.0.1", port):
-        raise UpFailed(f"no relay is running over the data in {settings.data_dir}", "Start `capsule-relay up`, or set REDIS_URL.")
-    return f"redis://127.0.0.1:{port}/0"
-
-
 def up(settings: Settings, environ: Mapping[str, str]) -> int:
     """Runs everything until it is told to stop. Returns 0 after a clean stop, 1 when something had to be killed.
 
@@ -113,7 +84,7 @@ def up(settings: Settings, environ: Mapping[str, str]) -> int:
 def _run(settings: Settings, environ: Mapping[str, str], guard: Guard, signals: _Signals) -> int:
     screen = Screen(sys.stdout, ("up", *(name for step in ORDER for name in step)))
     _check_port(settings)
-    store = _Store(settings, guard, screen)
+    store = DataStore(settings, guard, screen)
     url = store.start()
     try:
         told = {**environ, "REDIS_URL": url, "PYTHONUNBUFFERED": "1"}
@@ -131,7 +102,7 @@ def _run(settings: Settings, environ: Mapping[str, str], guard: Guard, signals: 
     return 0 if clean else 1
 
 
-def _watch(settings: Settings, store: _Store, children: Mapping[str, Child], screen: Screen, signals: _Signals) -> None:
+def _watch(settings: Settings, store: DataStore, children: Mapping[str, Child], screen: Screen, signals: _Signals) -> None:
     """Starts the children and what dies again, until a signal asks for the end."""
     announced = False
     host = "127.0.0.1" if settings.web_host in {"0.0.0.0", "::"} else settings.web_host  # noqa: S104 - compared, not bound
@@ -139,7 +110,7 @@ def _watch(settings: Settings, store: _Store, children: Mapping[str, Child], scr
         store.tend()
         for child in children.values():
             child.tend()
-        if not announced and _listens(host, settings.web_port):
+        if not announced and listens(host, settings.web_port):
             announced = True
             screen.line("up", f"the receiver listens at http://{host}:{settings.web_port}; Ctrl-C stops everything")
         time.sleep(TICK)
@@ -173,77 +144,6 @@ class _Signals:
 
     def _ask(self, _: int, __: FrameType | None) -> None:
         self.asked += 1
-
-
-class _Store:
-    """The data store as `up` sees it: somebody else's by its URL, or the embedded one, which is ours to keep alive."""
-
-    def __init__(self, settings: Settings, guard: Guard, screen: Screen) -> None:
-        self._settings = settings
-        self._guard = guard
-        self._screen = screen
-        self._server: EmbeddedServer | None = None
-        self._pause = FIRST_PAUSE
-        self._next_start = 0.0
-
-    def start(self) -> str:
-        """Returns the address of the data store, once it answers."""
-        if self._settings.redis_url is not None:
-            return self._settings.redis_url
-        _end_orphan(self._settings.data_dir, self._screen)
-        port = _noted_port(self._settings.data_dir)
-        if port is None or _listens("127.0.0.1", port):
-            port = free_port()
-        # The server changes into its folder before it opens its files, so the folder's whole name is needed.
-        self._server = EmbeddedServer(self._settings.data_dir.resolve() / "valkey", port=port)
-        empty = not self._server.has_data
-        self._server.start()
-        (self._settings.data_dir / PORT_FILE).write_text(f"{port}\n", encoding="ascii")
-        self._tell_guard(self._server)
-        if empty:
-            # Nobody has ever written through this data, so no write can be under way (reference/agenda.md §9.4).
-            self._note_clean_stop(before_ms=self._settings.window_ms + 1)
-        return self._server.url
-
-    def tend(self) -> None:
-        """Starts the embedded server again, over the same data and on the same port, if it died."""
-        server = self._server
-        if server is None or server.process is None or server.process.poll() is None or time.monotonic() < self._next_start:
-            return
-        self._screen.line("up", "the embedded data store ended; starting it again over the same data")
-        try:
-            server.start()
-            self._pause = FIRST_PAUSE
-            self._tell_guard(server)
-        except EmbeddedServerFailed as error:
-            self._screen.line("up", f"{error} Next attempt in {self._pause:g} s.")
-            self._next_start = time.monotonic() + self._pause
-            self._pause = min(2 * self._pause, LONGEST_PAUSE)
-
-    def stop(self) -> None:
-        """Notes the clean stop and ends the embedded server. A store that is not ours stays as it is.
-
-        It is noted when every process that writes downstream has ended, killed or not: what those had under way may still
-        land, and the stray window, which then counts from this moment, covers it.
-        """
-        if self._server is None:
-            return
-        if self._server.process is not None and self._server.process.poll() is None:
-            self._note_clean_stop()
-        self._server.stop()
-        self._guard.last(None)
-
-    def _tell_guard(self, server: EmbeddedServer) -> None:
-        if server.process is not None:
-            self._guard.last(server.process.pid)
-
-    def _note_clean_stop(self, *, before_ms: int = 0) -> None:
-        if self._server is None:
-            return
-        # Without a note the next start is more careful than it need be, and nothing else; so a failure ends nothing.
-        with contextlib.suppress(redis.RedisError), _client(self._server.url) as client:
-            seconds, micros = client.time()
-            client.set(CLEAN_STOP, seconds * 1000 + micros // 1000 - before_ms)
 
 
 @contextlib.contextmanager
@@ -291,45 +191,6 @@ def _alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _noted_port(data_dir: Path) -> int | None:
-    with contextlib.suppress(OSError, ValueError):
-        return int((data_dir / PORT_FILE).read_text(encoding="ascii"))
-    return None
-
-
-def _end_orphan(data_dir: Path, screen: Screen) -> None:
-    """Ends an embedded server over our data that has outlived both its parent and the guard: two must never write there."""
-    port = _noted_port(data_dir)
-    if port is None or not _listens("127.0.0.1", port):
-        return
-    with contextlib.suppress(redis.RedisError), _client(f"redis://127.0.0.1:{port}/0") as client:
-        directory = client.config_get("dir").get("dir", "")
-        if os.path.realpath(directory) == os.path.realpath(data_dir / "valkey"):
-            screen.line("up", "ending the data store that an earlier run has left behind")
-            client.shutdown(nosave=True)
-    _until(lambda: not _listens("127.0.0.1", port), seconds=5)
-
-
-def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
-        url, decode_responses=True, socket_timeout=5, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
-    )
-
-
-def _until(true: Callable[[], bool], *, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(TICK)
-
-
-def _listens(host: str, port: int) -> bool:
-    try:
-        with socket.create_connection((host, port), timeout=1):
-            return True
-    except OSError:
-        return False
 
 
 def _check_port(settings: Settings) -> None:

@@ -62,7 +62,7 @@ token_url = "{officernd}/oauth/token"
 """
 
 
-def until(condition: Callable[[], Any], what: str, *, seconds: float = 20.0) -> Any:  # noqa: ANN401 - whatever it found
+def until(condition: Callable[[], Any], what: str, *, seconds: float = 20.0) -> Any:
     """Waits for a condition; fails with `what` when it does not come true in time."""
     ends = time.monotonic() + seconds
     while not (found := condition()):
@@ -224,7 +224,9 @@ class System:
         """Requests that change something, seen by OfficeRnD's simulator after number `since`, without token requests."""
         seen = self.officernd.control("GET", f"requests?since={since}")
         requests = seen["requests"] if isinstance(seen, dict) else seen
-        return [one for one in requests if one["method"] in {"POST", "PUT"} and not one["path"].startswith(("/oauth", "/_control"))]
+        return [
+            one for one in requests if one["method"] in {"POST", "PUT"} and not one["path"].startswith(("/oauth", "/_control"))
+        ]
 
     def last_request(self) -> int:
         seen = self.officernd.control("GET", "requests")

@@ -5,21 +5,28 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import httpx
+import orjson
+from cryptography.fernet import Fernet, MultiFernet
 
-from mapping.keys import hook_path, hook_token, signed_path
-from workers.embedded import free_port
+from mapping.agenda import COUNTS, deliveries_key
+from mapping.keys import fernet_keys, hook_path, hook_token, signed_path
+from workers.embedded import EmbeddedServer, free_port
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
+
+    import redis
 
 ROOT = Path(__file__).parent.parent.parent
 SECRET = "canary-secret-key-0123456789-abcdef"
@@ -124,3 +131,43 @@ def path_of(connection: str) -> str:
     """The path at which a connection's deliveries come in now."""
     generation = {"acme": 2}.get(connection, 1)
     return hook_path(connection, hook_token(SECRET, connection, generation))
+
+
+def body_of(*ids: object, event: str = "party/updated") -> bytes:
+    return json.dumps({"event": event, "payload": [{"id": number} for number in ids]}).encode()
+
+
+def opened(store: redis.Redis) -> set[str]:
+    return {record.decode() for record in cast("list[bytes]", store.zrange("relay:open", 0, -1))}
+
+
+def letters(store: redis.Redis, connection: str = "acme") -> list[dict[str, object]]:
+    cipher = MultiFernet([Fernet(key) for key in fernet_keys([SECRET])])
+    return [orjson.loads(cipher.decrypt(value)) for value in store.hvals(deliveries_key(connection))]
+
+
+def counts(store: redis.Redis) -> dict[str, int]:
+    held = cast("dict[bytes, bytes]", store.hgetall(COUNTS))
+    return {field.decode(): int(value) for field, value in held.items()}
+
+
+def answer_of(link: socket.socket) -> bytes:
+    """Everything that comes until the other side ends the connection."""
+    parts = []
+    while part := link.recv(65_536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+class stopped:  # noqa: N801 - reads as a clause: with stopped(server)
+    """The server hangs for as long as the block runs: it takes connections and answers nothing."""
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        assert server.process is not None
+        self.process = server.process
+
+    def __enter__(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def __exit__(self, *_: object) -> None:
+        self.process.send_signal(signal.SIGCONT)

@@ -32,7 +32,7 @@ def eventually(condition: Callable[[], bool], *, what: str) -> None:
 class Capsule:
     """The simulator in process, with an event loop of its own, so that hooks are delivered while a test waits."""
 
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - handed on to build
+    def __init__(self, **options: Any) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -48,40 +48,40 @@ class Capsule:
         self._thread.join(DEADLINE)
         self._loop.close()
 
-    def ask(self, method: str, path: str, *, token: str | None = TOKEN, **more: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
+    def ask(self, method: str, path: str, *, token: str | None = TOKEN, **more: Any) -> httpx.Response:
         """One request; a path without a leading `/oauth` or `/_control` is under /api/v2."""
         whole = path if path.startswith(("/oauth", "/_control")) else f"/api/v2{path}"
         headers = {**({} if token is None else {"Authorization": f"Bearer {token}"}), **more.pop("headers", {})}
         answer: httpx.Response = self._run(self._client.request(method, whole, headers=headers, **more))
         return answer
 
-    def get(self, path: str, **query: Any) -> Any:  # noqa: ANN401 - any JSON
+    def get(self, path: str, **query: Any) -> Any:
         """A read that must succeed; its document."""
         answer = self.ask("GET", path, params=query)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def make(self, kind: str, plural: str, **body: Any) -> Any:  # noqa: ANN401 - any JSON
+    def make(self, kind: str, plural: str, **body: Any) -> Any:
         """A record made by the API; the record."""
         answer = self.ask("POST", f"/{plural}", params={"embed": "tags,fields"}, json={kind: body})
         assert answer.status_code == 201, answer.text
         return answer.json()[kind]
 
-    def person(self, **body: Any) -> Any:  # noqa: ANN401 - any JSON
+    def person(self, **body: Any) -> Any:
         """A new person."""
         return self.make("party", "parties", **{"type": "person", "firstName": "Ada", "lastName": "Example", **body})
 
-    def organisation(self, **body: Any) -> Any:  # noqa: ANN401 - any JSON
+    def organisation(self, **body: Any) -> Any:
         """A new organisation."""
         return self.make("party", "parties", **{"type": "organisation", "name": "Example Works", **body})
 
-    def opportunity(self, **body: Any) -> Any:  # noqa: ANN401 - any JSON
+    def opportunity(self, **body: Any) -> Any:
         """A new opportunity in the milestone New, of a new organisation unless told otherwise."""
         party = body.pop("party", None) or self.organisation()["id"]
         wanted = {"name": "Desks", "party": {"id": party}, "milestone": {"id": self.milestone("New")}, **body}
         return self.make("opportunity", "opportunities", **wanted)
 
-    def put(self, path: str, kind: str, **changes: Any) -> Any:  # noqa: ANN401 - any JSON
+    def put(self, path: str, kind: str, **changes: Any) -> Any:
         """A change that must succeed; the record with tags and fields."""
         answer = self.ask("PUT", path, params={"embed": "tags,fields"}, json={kind: changes})
         assert answer.status_code == 200, answer.text
@@ -92,7 +92,7 @@ class Capsule:
         rows = self.get("/milestones/all")["milestones"]
         return int(next(row["id"] for row in rows if row["name"] == name and row["pipeline"]["name"] == pipeline))
 
-    def control(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
+    def control(self, method: str, path: str, body: object = None) -> Any:
         """A control request that must succeed; its document."""
         answer = self.ask(method, f"/_control/{path}", token=None, json=body)
         assert answer.status_code == 200, answer.text
@@ -102,7 +102,7 @@ class Capsule:
         """Set switches."""
         self.control("POST", "switches", positions)
 
-    def hook(self, event: str, url: str, **more: Any) -> int:  # noqa: ANN401 - any JSON
+    def hook(self, event: str, url: str, **more: Any) -> int:
         """Subscribe as an application; the hook's id."""
         made = self.control("POST", "hooks", {"event": event, "targetUrl": url, **more})
         return int(made["restHooks"][0]["id"])
@@ -119,13 +119,13 @@ class Capsule:
         transport = httpx.ASGITransport(app=self._app)
         return await self._stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://capsule.example"))
 
-    def _run(self, work: Any) -> Any:  # noqa: ANN401 - whatever the coroutine returns
+    def _run(self, work: Any) -> Any:
         """Run a coroutine in the simulator's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE)
 
 
 class Receiver:
-    """Takes deliveries on a real port. `answers` are the statuses to give, one after the other; then 202."""
+    """Takes deliveries on a real port. `answers` are the statuses to give in turn (0 ends the connection); then 202."""
 
     def __init__(self) -> None:
         self.bodies: list[Any] = []
@@ -135,6 +135,8 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # so that connections are kept
+
             def do_POST(self) -> None:
                 receiver.take(self)
 
@@ -154,8 +156,12 @@ class Receiver:
         self.bodies.append(orjson.loads(body))
         if self.seconds:
             time.sleep(self.seconds)
+        status = self.answers.pop(0) if self.answers else 202
+        if status == 0:
+            handler.close_connection = True
+            return
         with contextlib.suppress(OSError):
-            handler.send_response(self.answers.pop(0) if self.answers else 202)
+            handler.send_response(status)
             handler.send_header("Content-Length", "0")
             handler.end_headers()
 

@@ -1,6 +1,6 @@
 """A desk in front of the OfficeRnD simulator, in process: what the conformance tests ask and see."""
 
-# ruff: noqa: ANN401 - what is sent and answered here is any JSON, and any option of httpx
+
 
 from __future__ import annotations
 

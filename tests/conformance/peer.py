@@ -14,8 +14,14 @@ if TYPE_CHECKING:
 
 def answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
     """A whole HTTP answer of JSON."""
-    lines = (f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers, "", "")
-    return "\r\n".join(lines).encode() + body
+    lines = (
+        f"HTTP/1.1 {status}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        *headers,
+    )
+    return "\r\n".join((*lines, "", "")).encode() + body
 
 
 class Peer:
@@ -44,6 +50,10 @@ class Peer:
         self._listener.close()
         for thread in self._threads:
             thread.join(5)
+
+    def stall(self) -> None:
+        """Waits until the end of the test."""
+        self.closing.wait(10)
 
     def _accept(self) -> None:
         while not self.closing.is_set():

@@ -25,7 +25,7 @@ def authorise(capsule: Capsule, **more: str) -> dict[str, list[str]]:
     return parse_qs(urlsplit(answer.headers["location"]).query)
 
 
-def exchange(capsule: Capsule, **form: str) -> Any:  # noqa: ANN401 - an httpx answer
+def exchange(capsule: Capsule, **form: str) -> Any:
     """Ask the token endpoint."""
     return capsule.ask("POST", "/oauth/token", token=None, data={**CLIENT, **form})
 

@@ -26,7 +26,7 @@ def item(name: str) -> dict[str, Any]:
     return found
 
 
-def shape(value: Any) -> Any:  # noqa: ANN401 - any JSON
+def shape(value: Any) -> Any:
     """The keys of a document, all the way down, without its values."""
     if isinstance(value, dict):
         return {key: shape(inner) for key, inner in value.items()}

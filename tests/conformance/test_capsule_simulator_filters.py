@@ -15,7 +15,7 @@ def condition(field: str, operator: str, value: object) -> dict[str, object]:
     return {"field": field, "operator": operator, "value": value}
 
 
-def results(capsule: Capsule, plural: str, *conditions: object, **more: Any) -> list[int]:  # noqa: ANN401 - any JSON
+def results(capsule: Capsule, plural: str, *conditions: object, **more: Any) -> list[int]:
     """The ids of what a filter finds."""
     answer = capsule.ask("POST", f"/{plural}/filters/results", json={"filter": {"conditions": list(conditions), **more}})
     assert answer.status_code == 200, answer.text

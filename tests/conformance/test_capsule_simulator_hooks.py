@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 URL = "https://relay.example/hooks"
 
 
-def subscribe(capsule: Capsule, *, token: str | None = None, **body: Any) -> Any:  # noqa: ANN401 - an httpx answer
+def subscribe(capsule: Capsule, *, token: str | None = None, **body: Any) -> Any:
     """Subscribe through the API, by default with the application's token."""
     wanted = {"event": "party/created", "targetUrl": URL, **body}
     return capsule.ask("POST", "/resthooks", token=token or capsule.application, json={"restHook": wanted})
@@ -330,7 +330,7 @@ def test_a_receiver_that_is_slow_or_away_has_failed(capsule: Capsule, receiver: 
     capsule.person()
     attempts = capsule.idle()
     assert {attempt["status"] for attempt in attempts} == {None}
-    assert {attempt["problem"] for attempt in attempts} == {"TimeoutError", "ConnectError"}
+    assert {attempt["problem"] for attempt in attempts} == {"TimeoutError", "ConnectionRefusedError"}
     assert len(capsule.control("GET", "deliveries")["dropped"]) == 2
 
 
@@ -365,3 +365,15 @@ def test_one_hook_s_retries_do_not_hold_back_its_other_deliveries(capsule: Capsu
     second = capsule.person()["id"]
     capsule.idle()
     assert [body["payload"][0]["id"] for body in receiver.bodies] == [first, second, first]
+
+
+def test_a_delivery_whose_connection_ends_is_tried_again_only_after_the_wait(capsule: Capsule, receiver: Receiver) -> None:
+    """§1.9: a cut is a failed attempt; nothing is sent again at once."""
+    receiver.answers = [202, 0]
+    capsule.hook("party/created", receiver.url)
+    capsule.person()
+    capsule.idle()
+    capsule.person()
+    attempts = capsule.idle()
+    assert [attempt["status"] for attempt in attempts] == [202, None, 202]
+    assert len(receiver.bodies) == 3

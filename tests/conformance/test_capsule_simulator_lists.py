@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.conformance.capsule_desk import Capsule
 
 
-def ids(document: Any, key: str = "parties") -> list[int]:  # noqa: ANN401 - any JSON
+def ids(document: Any, key: str = "parties") -> list[int]:
     """The ids of a list."""
     return [item["id"] for item in document[key]]
 

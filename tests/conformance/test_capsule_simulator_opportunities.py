@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.conformance.capsule_desk import Capsule
 
 
-def text_of(answer: Any) -> str:  # noqa: ANN401 - an httpx answer
+def text_of(answer: Any) -> str:
     """The text of a 422."""
     assert answer.status_code == 422, answer.text
     return str(answer.json()["errors"][0]["message"])

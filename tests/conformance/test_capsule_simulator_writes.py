@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.conformance.capsule_desk import Capsule
 
 
-def refusal(answer: Any) -> tuple[int, str]:  # noqa: ANN401 - an httpx answer
+def refusal(answer: Any) -> tuple[int, str]:
     """The status and the text of an error."""
     document = answer.json()
     return answer.status_code, document["errors"][0]["message"] if "errors" in document else document["message"]

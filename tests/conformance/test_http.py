@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import logging
 import socket
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -104,7 +103,11 @@ def test_a_cut_in_the_middle_of_the_answer_leaves_the_effect_unknown(http: Http)
 
 @pytest.mark.parametrize("first", [b"", answer(b"{}" * 50)[:-20]], ids=["before the answer", "in its middle"])
 def test_the_deadline_covers_the_whole_call_to_the_last_byte(http: Http, first: bytes) -> None:
-    with Peer(lambda link, _: (link.sendall(first), peer.closing.wait(10), None)[2]) as peer:
+    def begin(link: socket.socket, _head: bytes) -> None:
+        link.sendall(first)
+        peer.stall()
+
+    with Peer(begin) as peer:
         began = time.monotonic()
         with pytest.raises(NoAnswer, match=r"longer than 0\.3 s"):
             ask(http, peer.url, deadline_s=0.3)
@@ -122,8 +125,7 @@ def test_bytes_that_trickle_do_not_outlast_the_deadline(http: Http) -> None:
 
 
 def test_a_deadline_that_passes_before_anything_was_sent_is_known(http: Http) -> None:
-    stalled = threading.Event()
-    with Peer(lambda _link, _head: (stalled.set(), peer.closing.wait(10), None)[2]) as peer, ThreadPoolExecutor(4) as threads:
+    with Peer(lambda _link, _head: peer.stall()) as peer, ThreadPoolExecutor(4) as threads:
         # The pool has four connections, all of them busy.
         busy = [threads.submit(ask, http, peer.url, deadline_s=1.5) for _ in range(4)]
         deadline = time.monotonic() + 5
@@ -183,7 +185,7 @@ def test_many_threads_share_it(http: Http) -> None:
 def test_closing_ends_calls_that_are_under_way() -> None:
     http = Http(user_agent="x")
     http.start()
-    with Peer(lambda _link, _head: (peer.closing.wait(10), None)[1]) as peer, ThreadPoolExecutor(1) as threads:
+    with Peer(lambda _link, _head: peer.stall()) as peer, ThreadPoolExecutor(1) as threads:
         call = threads.submit(ask, http, peer.url, deadline_s=30)
         deadline = time.monotonic() + 5
         while not peer.heads:

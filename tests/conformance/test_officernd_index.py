@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     import redis
 
-    from workers.downstream.officernd.client import OfficeRnD
-
 SECRET = "s" * 40
 Body = dict[str, Any]
 
@@ -36,8 +34,9 @@ class Lists:
         self.records: dict[str, list[Body]] = {"company": [], "member": [], "opportunity": []}
         self.between: Callable[[str, int], None] = lambda _resource, _page: None
 
-    def list(self, resource: str, *, lane: str, alive: Callable[[], None]) -> Iterator[list[Body]]:
+    def list(self, resource: str, *, lane: str, alive: Callable[[], None], max_wait_ms: int) -> Iterator[list[Body]]:
         assert lane == "bulk"
+        assert max_wait_ms > 60_000, "a window of a minute is waited for"
         for page, start in enumerate(range(0, len(self.records[resource]), 50)):
             alive()
             self.between(resource, page)
@@ -188,7 +187,11 @@ def test_only_one_process_builds_at_a_time(index: Index, lists: Lists, store: re
 
 def test_a_builder_that_was_overtaken_changes_nothing(index: Index, lists: Lists, store: redis.Redis) -> None:
     lists.records["member"] = [member(1, link="7")]
-    lists.between = lambda _resource, _page: store.set(LOCK + "acme", "another", px=60_000)
+
+    def overtaken(_resource: str, _page: int) -> None:
+        store.set(LOCK + "acme", "another", px=60_000)
+
+    lists.between = overtaken
 
     assert not index.build()
 
@@ -217,12 +220,3 @@ def test_a_lost_lease_ends_the_build(index: Index, lists: Lists) -> None:
 
     with pytest.raises(LeaseLost):
         index.build(alive=lost)
-
-
-def test_the_real_client_fits(index: Index) -> None:
-    """The stand-in's `list` has the form of the client's."""
-    from workers.downstream.officernd.client import OfficeRnD as Client  # noqa: PLC0415 - only named here
-
-    real: OfficeRnD = object.__new__(Client)
-    assert callable(real.list)
-    assert index.age_ms() is None

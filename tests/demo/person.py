@@ -68,7 +68,7 @@ class Person:
         """Goes home."""
         self._client.close()
 
-    def _call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
+    def _call(self, method: str, path: str, body: object = None) -> Any:
         answer = self._client.request(method, path, json=body)
         self.calls += 1
         answer.raise_for_status()

@@ -1,4 +1,4 @@
-# ruff: noqa: C901, PLR0912 - the steps of each run are told in one place
+# ruff: noqa: C901 - the steps of each run are told in one place
 """Fan-out: a person whose eligibility is judged from its organisation.
 
 The organisation is in (`i`) or out (`o`) by its own tags in Capsule; its person is in when it is. Capsule sends events of
@@ -11,7 +11,8 @@ the organisation alone. Rules borne out:
   nothing. Else in, out, in again between two runs of the organisation would leave a person that was judged in between:
   the organisation's run finds nothing changed, and nobody looks at the person again.
 - A person never waits for an organisation that is closed with a letter: it is held (done without a write). The
-  organisation's run that closes a letter opens its people, whether or not anything changed.
+  organisation's run that closes a letter opens its people, whether or not anything changed. While the organisation is open
+  the person waits, letter or not: that run may already have opened it, and nobody would a second time.
 
 Writes are atomic here (`world.py` has the ones that are not), bells are left out, and a hand-back of the person falls due
 when the organisation is closed, or sooner at a cost: the wait is long against a run.
@@ -21,10 +22,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.model.search import Key, Step, Violation
+from tests.model.search import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.model.search import Key, Step
 
 DEAD = -1
 
@@ -49,7 +52,7 @@ class Run(NamedTuple):
 
 
 class State(NamedTuple):
-    """`cap`: index of Capsule's version. `down`, `led`, `intent`, `letter`: the organisation's. `member`: the person downstream."""
+    """`cap`: index of Capsule's version. `down`, `led`, `intent`, `letter`: the organisation's. `member`: its person."""
 
     cap: int
     wire: int
@@ -124,8 +127,8 @@ class FanOut:
                 step(f"sweep: {x} is due", _put(s, x, Slot("ready")), costs="early" if wait else None)
             elif slot.place == "ready" and None in s.ws:
                 i = s.ws.index(None)
-                run = Run("o", ledger=(s.led, s.letter), doubt=s.intent) if x == "o" else Run("p")
-                step(f"worker {i} takes {x}", _run(_put(s, x, Slot("lease", i)), i, run))
+                begun = Run("o", ledger=(s.led, s.letter), doubt=s.intent) if x == "o" else Run("p")
+                step(f"worker {i} takes {x}", _run(_put(s, x, Slot("lease", i)), i, begun))
         for i, run in enumerate(s.ws):
             if run is None:
                 continue
@@ -148,7 +151,7 @@ class FanOut:
         return out
 
     def _organisation(self, s: State, i: int, run: Run, off: frozenset[str], step: Callable[..., None]) -> None:
-        """taken -> read -> written -> fanned -> end."""
+        """Taken -> read -> written -> fanned -> end."""
         mine = s.o.holder == i
         before, had_letter = run.ledger or (None, False)
         if run.phase == "taken":
@@ -172,8 +175,8 @@ class FanOut:
         elif run.phase in ("written", "late"):
             needed = run.wrote if "fanout_repeats" in off else run.ver != (before or "o")
             needed = needed or (had_letter and "fanout_letter" not in off)
-            after = _open(s, "p") if needed else s
-            step("opens its person" if needed else "need open nobody", _run(after, i, run._replace(phase="fanned") if run.phase == "written" else None))
+            after = _run(s, i, run._replace(phase="fanned") if run.phase == "written" else None)
+            step("opens its person" if needed else "need open nobody", _open(after, "p") if needed else after)
         else:
             step("done", self._done(s, i, run, None))
 
@@ -184,24 +187,23 @@ class FanOut:
         return _put(s, "o", Slot("ready") if s.o.newer else Slot())._replace(led=run.ver, intent=False, letter=False)
 
     def _person(self, s: State, i: int, run: Run, off: frozenset[str], step: Callable[..., None]) -> None:
-        """taken -> both read, in either order -> commit, or: open the organisation -> later."""
+        """Taken -> both read, in either order -> commit, or: open the organisation -> later."""
         mine = s.p.holder == i
         if run.phase == "opened":
-            step("later", _run(_later(s, "p", i), i, None))
+            # Nothing is spent, so an event that came meanwhile waits too; it falls due all the same.
+            step("later", _run(_put(s, "p", Slot("due")) if mine else s, i, None))
             return
         if run.ver is None:
             step("reads Capsule's organisation", _run(s, i, run._replace(ver=self.content[s.cap])))
         if run.ledger is None:
-            closed_with_letter = s.letter and s.o.place is None
-            step("reads the organisation's ledger entry", _run(s, i, run._replace(ledger=(s.led, closed_with_letter))))
+            dead = s.letter and (s.o.place is None or "held_closed" in off)  # in one call, or the place first
+            step("reads the organisation's ledger entry", _run(s, i, run._replace(ledger=(s.led, dead))))
         if run.ver is None or run.ledger is None:
             return
         led, letter = run.ledger
         ver = (led or "o") if "fanout_judge" in off else run.ver
-        if led is None:
-            wait = ver == "i" and "company_first" not in off
-        else:
-            wait = ver != led and "fanout_agree" not in off
+        missing, differs = led is None and ver == "i", led is not None and ver != led
+        wait = (missing and "company_first" not in off) or (differs and "fanout_agree" not in off)
         if wait and not letter:
             step("opens its organisation", _run(_open(s, "o"), i, run._replace(phase="opened")))
         elif not mine:

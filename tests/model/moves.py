@@ -1,7 +1,7 @@
-# ruff: noqa: D102, C901, PLR0912, B023 - a model is a list of small steps; each closure runs before its loop goes on
-"""What may happen next in the agenda's model, and how an end is judged: receiver, reconcile, people, queue, clock,
-network, workers and Redis itself, one method each.
+# ruff: noqa: C901, PLR0912, B023 - a model is a list of small steps; each closure runs before its loop goes on
+"""What may happen next in the agenda's model, and how an end is judged.
 
+Receiver, reconcile, people, queue, clock, network, workers and Redis itself have a method each.
 A worker goes idle -> taken -> read -> held -> sent -> fin -> idle; a run is
 (state, record, token, foreign, version, seq, verb, frozen past the window).
 """
@@ -43,7 +43,7 @@ class Scenario:
     """The agenda with some records, workers and versions, and a budget for each fault and outside act."""
 
     budget_names = (
-        *("edit", "redeliver", "crash", "slow", "loss", "double", "fail", "cut", "bury", "replay", "pause"),
+        *("edit", "redeliver", "crash", "slow", "loss", "double", "fail", "limit", "cut", "bury", "replay", "pause"),
         *("reconcile", "save", "restore", "flush", "stop"),
     )
 
@@ -304,8 +304,13 @@ class Moves:
             text = f"worker {i} does not know whether its write arrived: later"
             self._end(i, text, lambda w: w.later(r, token, touched=True))
         if state in ("taken", "read", "held"):
-            if self.left["fail"]:  # an error, or a limit of the other side, before the write or without any effect
-                self._end(i, f"worker {i} fails on {r} ({state}): later", lambda w: w.later(r, token, touched=False), "fail")
+            for costs, text, spend in ("fail", "fails on", True), ("limit", "is told to wait with", False):
+                if self.left[costs]:  # before the write, or it was answered that it had no effect
+
+                    def back(w: World) -> None:
+                        w.later(r, token, touched=False, spend=spend)
+
+                    self._end(i, f"worker {i} {text} {r} ({state}): later", back, costs)
             if self.left["bury"]:
                 self._end(i, f"worker {i} buries {r} ({state})", lambda w: w.bury(r, token), "bury")
         if self.left["crash"] and not late:
@@ -364,7 +369,7 @@ class Moves:
         verb = "PUT" if rec[DOWN] is not None else "POST"
         w.ws[i] = ("idle",)
         if verb == "POST" and foreign == OPENWIN and w.on("create_wait"):
-            w.later(r, token, touched=False, place="look")
+            w.later(r, token, touched=False, place="look", spend=False)
         elif w.hold(r, token):
             w.ws[i] = ("held", r, token, foreign, ver, seq, verb, late)
 

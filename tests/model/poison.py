@@ -1,3 +1,4 @@
+# ruff: noqa: C901 - the steps of both records are told in one place
 """The poison guard: who is blamed when a worker process dies.
 
 A process P with two threads, a process S with one (the lane solo), a record K that kills the process it runs in, and a
@@ -7,9 +8,10 @@ runs alone; the third death is a letter. What a slow run does after its lease is
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from tests.model.search import Key, Step
+if TYPE_CHECKING:
+    from tests.model.search import Key, Step
 
 MOST_DEATHS = 3
 

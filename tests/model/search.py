@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 Key = tuple[Any, ...]
@@ -48,7 +48,10 @@ class Machine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a search found: `wrong` is None if the machine is clean, and `trace` is a shortest way to the fault."""
+    """What a search found: `wrong` is None if the machine is clean, and `trace` is a shortest way to the fault.
+
+    For steps that go round for ever it is a way to the circle, and once round it.
+    """
 
     name: str
     off: frozenset[str]
@@ -59,7 +62,7 @@ class Outcome:
     trace: tuple[str, ...] = ()
 
 
-def search(machine: Machine, off: frozenset[str] = frozenset(), limit: int = LIMIT) -> Outcome:
+def search(machine: Machine, off: frozenset[str] = frozenset(), limit: int = LIMIT) -> Outcome:  # noqa: C901 - one loop, told at once
     """Visits every state of the machine, or stops at the first fault."""
     began = time.monotonic()
     first = machine.start()
@@ -101,12 +104,15 @@ def search(machine: Machine, off: frozenset[str] = frozenset(), limit: int = LIM
                 return found(wrong, n)
         if len(ids) > limit:
             return found("limit of states reached: make the scenario smaller")
-    caught = _on_a_cycle(len(keys), edges_from, edges_to)
-    return found("fair steps can go round for ever", caught) if caught is not None else found(None)
+    circle = _cycle(len(keys), edges_from, edges_to)
+    if not circle:
+        return found(None)
+    way = found("fair steps can go round for ever", circle[0])
+    return replace(way, trace=(*way.trace, *_labels(machine, [keys[n] for n in circle], off)))
 
 
-def _on_a_cycle(count: int, edges_from: array[int], edges_to: array[int]) -> int | None:
-    """A state on, or behind, a cycle of these edges (Kahn's algorithm), or None."""
+def _cycle(count: int, edges_from: array[int], edges_to: array[int]) -> list[int]:
+    """The states of one cycle of these edges, in order and the first one found first; empty if there is none (Kahn)."""
     degree = array("l", [0]) * count
     heads: list[list[int]] = [[] for _ in range(count)]
     for a, b in zip(edges_from, edges_to, strict=True):
@@ -121,4 +127,22 @@ def _on_a_cycle(count: int, edges_from: array[int], edges_to: array[int]) -> int
             degree[m] -= 1
             if degree[m] == 0:
                 free.append(m)
-    return None if removed == count else next(n for n in range(count) if degree[n] > 0)
+    if removed == count:
+        return []
+    # Each state that is left has another that is left before it: going backwards comes round.
+    before = {b: a for a, b in zip(edges_from, edges_to, strict=True) if degree[a] and degree[b]}
+    path = [next(iter(before))]
+    while (n := before[path[-1]]) not in path:
+        path.append(n)
+    circle = path[path.index(n) :][::-1]
+    first = circle.index(min(circle))
+    return circle[first:] + circle[:first]
+
+
+def _labels(machine: Machine, circle: list[Key], off: frozenset[str]) -> list[str]:
+    """The steps that lead round the circle."""
+    following = circle[1:] + circle[:1]
+    return [
+        next(label for label, fair, key in machine.steps(here, off) if fair and key == there)
+        for here, there in zip(circle, following, strict=True)
+    ]

@@ -1,4 +1,3 @@
-# ruff: noqa: D102, ANN401 - a model keeps each script on a line or two; what a script does stands in the protocol, by the same name
 """One state of the agenda's model, thawed for change, and the scripts of the protocol as steps upon it.
 
 A record is a list. CAP and DOWN are the two outside systems, as a version (an index into the scenario's content) and a
@@ -82,7 +81,9 @@ class World:
             k = LANES.index(lane)
             self.bells[k] = min(self.bells[k] + 1, MOST_BELLS)
 
-    def open(self, r: int, lane: str, *, event: bool, body: Key | None = None, mark: int = 0, doubt: bool = False) -> None:
+    def open(  # noqa: C901 - one script, told at once
+        self, r: int, lane: str, *, event: bool, body: Key | None = None, mark: int = 0, doubt: bool = False
+    ) -> None:
         """`body` is a snapshot read by the reconcile after `mark`; `doubt`: the ledger is not to be trusted."""
         rec = self.recs[r]
         place = rec[PLACE]
@@ -203,7 +204,8 @@ class World:
         if lease[OWN]:
             rec[INTENT] = lease[FOREIGN] if self.on("keep_foreign") else None
 
-    def later(self, r: int, token: Key, *, touched: bool, place: str = "due") -> None:
+    def later(self, r: int, token: Key, *, touched: bool, place: str = "due", spend: bool = True) -> None:
+        """Without `spend` (a limit, a wait) a newer event waits too: a time was named before which no run can succeed."""
         rec = self.recs[r]
         if not self.owns(rec, token):
             if touched:
@@ -215,7 +217,7 @@ class World:
             self.untouched(rec, lease)
         elif self.on("intent") and self.on("rewindow"):
             rec[INTENT] = OPENWIN  # counted from now: the sending may have been late
-        if rec[SEQ] != lease[AT]:
+        if rec[SEQ] != lease[AT] and spend:
             if not self.on("later_seq"):
                 raise Violation("an event waits behind an older retry")
             self.ready(rec, "live")

@@ -163,7 +163,7 @@ def machine(store: redis.Redis, off: str | None, *, restarts: bool = False) -> t
 @pytest.mark.parametrize("restarts", [False, True], ids=["redis stays", "redis restarts, also with older data"])
 def test_every_promise_holds_in_any_order_of_steps(store: redis.Redis, restarts: bool) -> None:
     made = machine(store, None, restarts=restarts)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         made, settings=settings(max_examples=200, stateful_step_count=60, deadline=None, suppress_health_check=QUIET)
     )
     print(f"agenda: {made.taken_steps} steps checked")
@@ -172,7 +172,9 @@ def test_every_promise_holds_in_any_order_of_steps(store: redis.Redis, restarts:
 
 # Those that this small world catches soon. The model (tests/model) switches every guard off in turn.
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("guard", ["token", "seq", "later_seq", "bury_seq", "intent", "snap_mark", "snap_drop", "expiry", "topup", "pause"])
+@pytest.mark.parametrize(
+    "guard", ["token", "seq", "later_seq", "bury_seq", "intent", "snap_mark", "snap_drop", "expiry", "topup", "pause"]
+)
 def test_a_guard_switched_off_breaks_a_promise(store: redis.Redis, guard: str) -> None:
     made = machine(store, guard)
     bounded = settings(
@@ -185,4 +187,4 @@ def test_a_guard_switched_off_breaks_a_promise(store: redis.Redis, guard: str) -
         report_multiple_bugs=False,
     )
     with pytest.raises(AssertionError):
-        seed(20261120)(lambda: run_state_machine_as_test(made, settings=bounded))()  # type: ignore[no-untyped-call]
+        seed(20261120)(lambda: run_state_machine_as_test(made, settings=bounded))()

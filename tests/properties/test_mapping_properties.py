@@ -36,7 +36,7 @@ def context_of(connection: rules.Connection, *, properties: bool = True) -> offi
     )
 
 
-def wanted_for(resource: str, context: officernd.Context, record: Any, organisation: Organisation, *, inside: bool) -> Any:  # noqa: ANN401 - any outcome
+def wanted_for(resource: str, context: officernd.Context, record: Any, organisation: Organisation, *, inside: bool) -> Any:
     if resource == "opportunity":
         person = capsule.party({"id": 501, "type": "person", "organisation": {"id": 701}, "tags": [{"id": 1, "name": "member"}]})
         assert isinstance(person, Person)
@@ -118,7 +118,7 @@ def test_any_text_is_a_rule_or_is_refused_at_a_place_inside_it(text: str) -> Non
 
 
 @given(our.any_json)
-def test_any_json_is_read_or_refused_as_unreadable(body: Any) -> None:  # noqa: ANN401 - any JSON
+def test_any_json_is_read_or_refused_as_unreadable(body: Any) -> None:
     for read in (capsule.party, capsule.opportunity, capsule.milestone):
         with contextlib.suppress(UnreadableRecord):
             read(body)
@@ -161,7 +161,7 @@ def test_any_connection_is_rules_or_has_named_faults(table: dict[str, Any], inne
 
 
 @given(our.any_text | st.text(alphabet=st.sampled_from("ab.[]?=='`&*|(){}:,0"), max_size=15), our.any_json)
-def test_any_expression_works_or_is_refused_by_name(text: str, record: Any) -> None:  # noqa: ANN401 - any JSON
+def test_any_expression_works_or_is_refused_by_name(text: str, record: Any) -> None:
     with contextlib.suppress(ExpressionInvalid, ValueUnusable):
         fields.evaluate(fields.compile_field("properties.a", text), record)
 
@@ -183,7 +183,7 @@ def test_any_expression_works_or_is_refused_by_name(text: str, record: Any) -> N
     our.plain_values | our.sites | our.numbers | our.addresses | our.moments,
     our.plain_values | our.sites | our.numbers | our.addresses | our.moments,
 )
-def test_same_is_reflexive_and_symmetric(field: str, a: Any, b: Any) -> None:  # noqa: ANN401 - any value
+def test_same_is_reflexive_and_symmetric(field: str, a: Any, b: Any) -> None:
     assert officernd.same(field, a, a)
     assert officernd.same(field, b, b)
     assert officernd.same(field, a, b) == officernd.same(field, b, a)

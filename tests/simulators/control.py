@@ -165,7 +165,7 @@ class Control:
             return fault
         return None
 
-    def note(self, *, method: str, route: str, path: str, query: str, headers: Mapping[str, str], body: Any) -> Seen:  # noqa: ANN401 - any JSON
+    def note(self, *, method: str, route: str, path: str, query: str, headers: Mapping[str, str], body: Any) -> Seen:
         """Write a request into the log and count it."""
         self._requests += 1
         seen = Seen(self._requests, self.now(), method, route, path, query, dict(headers), body)
@@ -187,7 +187,7 @@ def route_name(path: str, base: str) -> str:
     return re.sub(r":\w+\}", "}", shortened) or "/"
 
 
-async def read_json(request: Request) -> Any:  # noqa: ANN401 - any JSON
+async def read_json(request: Request) -> Any:
     """The body of a control request; an empty one is an empty object. Raises ControlRefused for anything but JSON."""
     content = await request.body()
     if not content.strip():

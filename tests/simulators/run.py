@@ -85,7 +85,7 @@ class Simulator:
             self._process.wait()
         self._process = None
 
-    def control(self, method: str, path: str, json: object = None) -> Any:  # noqa: ANN401 - any JSON
+    def control(self, method: str, path: str, json: object = None) -> Any:
         """One control request, such as `control("POST", "/_control/faults", {...})`; the answer's document.
 
         `path` may leave `/_control` out. Raises RuntimeError, with the simulator's message, when it is refused.

@@ -117,7 +117,7 @@ def test_a_hidden_organisation_of_a_person_is_known_as_hidden() -> None:
         ({"amount": "12.50"}, Decimal("12.5")),
     ],
 )
-def test_an_opportunity_without_a_value_has_no_amount(value: Any, expected: Decimal | None) -> None:  # noqa: ANN401 - JSON
+def test_an_opportunity_without_a_value_has_no_amount(value: Any, expected: Decimal | None) -> None:
     found = capsule.opportunity({"id": 1, "party": {"id": 2}, "milestone": {"id": 3}, "value": value})
     assert found.amount == expected
 

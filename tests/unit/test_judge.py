@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from mapping.errors import UnreadableRecord
 from mapping.judge import judge_opportunity, judge_party
 from mapping.records import Gone
 from tests.unit.samples import connection, opportunity, organisation, person
+
+if TYPE_CHECKING:
+    from mapping.records import Organisation, Party
 
 MEMBERS = connection(tags_to_sync="member, [vip, london], !internal")
 ALONE = connection(tags_to_sync="member, [vip, london], !internal", sync_untagged_contacts=False)
@@ -44,8 +49,8 @@ def test_an_untagged_person_is_in_when_its_organisation_is() -> None:
         ),
     ],
 )
-def test_a_person_is_out_for_a_reason(tags: tuple[str, ...], employer: int | None, found: object, why: str) -> None:
-    verdict = judge_party(MEMBERS, person(tags=tags, employer=employer), found)  # type: ignore[arg-type] - organisations or None
+def test_a_person_is_out_for_a_reason(tags: tuple[str, ...], employer: int | None, found: Organisation | None, why: str) -> None:
+    verdict = judge_party(MEMBERS, person(tags=tags, employer=employer), found)
     assert not verdict.is_in
     assert why in verdict.why
 
@@ -97,8 +102,8 @@ def test_an_opportunity_of_a_person_who_is_out_is_in_by_the_persons_organisation
     [None, Gone("party", 1, restricted=False), Gone("party", 1, restricted=True), person(isRestricted=True)],
     ids=["none", "deleted", "hidden", "restricted"],
 )
-def test_an_opportunity_whose_party_is_not_to_be_seen_is_out(party: object) -> None:
-    verdict = judge_opportunity(connection(), opportunity(), party, None)  # type: ignore[arg-type] - parties, Gone or None
+def test_an_opportunity_whose_party_is_not_to_be_seen_is_out(party: Party | Gone | None) -> None:
+    verdict = judge_opportunity(connection(), opportunity(), party, None)
     assert not verdict.is_in
     assert verdict.why == "its party is deleted in Capsule or hidden from the token's user"
 

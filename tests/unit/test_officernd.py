@@ -136,7 +136,7 @@ def test_a_member_is_named_by_its_names_or_else_its_email(
         pytest.param(person(createdAt=None), "no_start_date", id="no day of creation"),
     ],
 )
-def test_a_party_that_cannot_be_written_is_held(record: Any, code: str) -> None:  # noqa: ANN401 - either kind of party
+def test_a_party_that_cannot_be_written_is_held(record: Any, code: str) -> None:
     assert held(officernd.wanted_party(context(), record, None, organisation_in=False)) == code
 
 
@@ -251,7 +251,7 @@ def test_an_opportunity_of_a_person_whose_organisation_is_out_goes_to_the_member
     ],
     ids=["member", "company of the member", "member beside a company", "company"],
 )
-def test_an_opportunity_waits_for_its_party(links: dict[tuple[str, int], str], party: Any, number: int) -> None:  # noqa: ANN401 - either kind
+def test_an_opportunity_waits_for_its_party(links: dict[tuple[str, int], str], party: Any, number: int) -> None:
     found = officernd.wanted_opportunity(
         context(links), opportunity(), party, organisation() if party.id == 501 and party.organisation_id else None
     )

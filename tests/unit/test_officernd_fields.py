@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ("properties.other", "+44 113", "(44)113", False),
         ("url", "acme.example", "https://ACME.example/", True),
         ("url", "acme.example", "acme.org", False),
+        ("url", "https://", "", False),
         ("socialProfiles.twitter", "https://twitter.com/ada", "@Ada", True),
         ("properties.capsule_twitter", "ada", "@ada", True),
         ("socialProfiles.linkedin", "ada", "@ada", False),

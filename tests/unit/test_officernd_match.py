@@ -15,7 +15,7 @@ ACME = Wanted("company", {"name": "Acme Robotics", "email": "hello@acme.example"
 DEAL = Wanted("opportunity", {"name": "Six desks", "properties.capsule_link_id": "901"}, initial={"company": "c", "member": "m"})
 
 
-def body(number: str, link: Json = None, **keys: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def body(number: str, link: Json = None, **keys: Any) -> dict[str, Any]:
     return {"_id": number, "properties": {} if link is None else {"capsule_link_id": link}, **keys}
 
 

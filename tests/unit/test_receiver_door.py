@@ -53,7 +53,7 @@ class Parts:
         pass
 
 
-def ask(parts: Parts, messages: Iterable[dict[str, Any]], **scope: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - ASGI's own
+def ask(parts: Parts, messages: Iterable[dict[str, Any]], **scope: Any) -> list[dict[str, Any]]:
     """What the door sends for one request."""
     sent: list[dict[str, Any]] = []
     coming = iter(messages)
@@ -64,7 +64,7 @@ def ask(parts: Parts, messages: Iterable[dict[str, Any]], **scope: Any) -> list[
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def send(message: Any) -> None:  # noqa: ANN401 - ASGI's own
+    async def send(message: Any) -> None:
         sent.append(message)
 
     whole = {"type": "http", "method": "POST", "path": PATH, "root_path": "", "headers": [], **scope}

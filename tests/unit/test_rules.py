@@ -81,7 +81,7 @@ def test_what_is_not_said_has_the_defaults_of_the_design() -> None:
 def test_the_rules_cannot_be_changed_afterwards() -> None:
     found = read(acme())["acme"]
     with pytest.raises(ValidationError):
-        found.on_gone = "former"  # type: ignore[misc] - that it is refused is the point
+        found.on_gone = "former"
 
 
 def test_an_own_field_of_one_kind_replaces_the_general_one() -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LONGEST_STEP_S: Final = 0.5
 MOST_REFUSALS: Final = 3
+LIST_WAIT_MS: Final = wire.HOUR_MS + 5 * 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Capsule:
     `gather_s` see `batch.Batch`.
 
     Every `alive` is called before each HTTP read and at least every quarter of a lease while waiting, and may raise to stop.
+    Only the walks over all records, which hold no lease, wait for longer: until the hour's window has ended.
     """
 
     def __init__(
@@ -151,6 +153,7 @@ class Capsule:
             page=page,
             lane=lane,
             alive=alive,
+            max_wait_ms=LIST_WAIT_MS,
         )
 
     def list_opportunities(
@@ -169,6 +172,7 @@ class Capsule:
             page=page,
             lane=lane,
             alive=alive,
+            max_wait_ms=LIST_WAIT_MS,
         )
 
     def milestones(self, *, lane: str = "live", alive: Callable[[], None] = _nothing) -> tuple[Body, ...]:
@@ -180,10 +184,6 @@ class Capsule:
             belonging = self._all(partial(wire.milestones, number), "milestones", lane=lane, alive=alive)
             found.extend({**milestone, "pipeline": whose} for milestone in belonging)
         return tuple(found)
-
-    def usage_window(self) -> str:
-        """The name of this account's window in `Limits.usage`."""
-        return self.window.name
 
     def _shared(self, kind: str, number: int, *, lane: str, alive: Callable[[], None]) -> Body | None:
         # Fetched before the batch leaves: while it is under way nobody can ask for the leader's lease.
@@ -225,13 +225,20 @@ class Capsule:
             yield from page
 
     def _pages(
-        self, read: Callable[[int], wire.Read], wrapper: str, *, page: int = 1, lane: str, alive: Callable[[], None]
+        self,
+        read: Callable[[int], wire.Read],
+        wrapper: str,
+        *,
+        page: int = 1,
+        lane: str,
+        alive: Callable[[], None],
+        max_wait_ms: int | None = None,
     ) -> Iterator[Page]:
         met: set[int] = set()
         number: int | None = page
         while number is not None:
             asked = read(number)
-            document, headers = self._read(asked, lane=lane, alive=alive)
+            document, headers = self._read(asked, lane=lane, alive=alive, max_wait_ms=max_wait_ms)
             if document is None:
                 return
             bodies = wire.many(document, wrapper, route=asked.route)
@@ -245,11 +252,13 @@ class Capsule:
             yield Page(number, bodies, more=following is not None)
             number = following
 
-    def _read(self, read: wire.Read, *, lane: str, alive: Callable[[], None]) -> tuple[Body | None, Mapping[str, str]]:
+    def _read(
+        self, read: wire.Read, *, lane: str, alive: Callable[[], None], max_wait_ms: int | None = None
+    ) -> tuple[Body | None, Mapping[str, str]]:
         """Waits for a slot and calls; a 429 is waited for too, if the wait is short. Returns document and headers."""
         refused: RateLimited | None = None
         for _ in range(MOST_REFUSALS):
-            self._wait(lane=lane, alive=alive)
+            self._wait(lane=lane, alive=alive, max_wait_ms=max_wait_ms)
             self._tokens.bearer(alive)
             alive()
             answer = self._call(read)
@@ -295,12 +304,12 @@ class Capsule:
     def _slot(self, lane: str) -> int:
         return self._limits.reserve((self.window,), lane=lane)
 
-    def _wait(self, *, lane: str, alive: Callable[[], None]) -> None:
+    def _wait(self, *, lane: str, alive: Callable[[], None], max_wait_ms: int | None = None) -> None:
         self._limits.acquire(
             (self.window,),
             lane=lane,
             system=wire.SYSTEM,
-            max_wait_ms=self._max_wait_ms,
+            max_wait_ms=self._max_wait_ms if max_wait_ms is None else max_wait_ms,
             alive=alive,
             alive_every_s=self._step_s,
         )

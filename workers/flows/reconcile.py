@@ -6,6 +6,7 @@ event that comes later makes the agenda refuse the page's body, so nothing older
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,12 +20,14 @@ from workers.errors import Misconfigured, QueueAway
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from redis.lock import Lock
+
     from workers.capsule.client import Page
     from workers.services import Services
 
 POLL_SECONDS: Final = 0.2
 CHUNK: Final = 500
-LOCK_MS: Final = 60_000
+LOCK_SECONDS: Final = 60.0
 
 
 class Progress(Protocol):
@@ -67,43 +70,52 @@ def full_sync(services: Services, connection: str, progress: Progress = _silent,
     if connection not in services.connections:
         raise Misconfigured(f"{connection} is not in relay.toml.", advice="Give the name of a connection that is there.")
     began = time.monotonic()
-    lock = f"{key('sync')}:{connection}"
-    if not services.redis.set(lock, services.proc, nx=True, px=LOCK_MS):
+    lock = services.redis.lock(f"{key('sync')}:{connection}", timeout=LOCK_SECONDS, blocking=False, thread_local=False)
+    if not lock.acquire():
         raise Misconfigured(
             f"A sync of {connection} is under way.", advice="Wait for it; one that was killed is forgotten after a minute."
         )
+    told = _Told(lock, progress)
     try:
-        services.downstream(connection).build_index(lambda done: _told(services, lock, progress, "index", done))
-        found = _open_all(services, connection, lock, progress)
+        services.downstream(connection).build_index(lambda done: told("index", done))
+        found = _open_all(services, connection, told)
         services.redis.hset(key("synced"), connection, services.agenda.hello())
         if not wait:
             return Outcome(connection=connection, found=len(found), seconds=time.monotonic() - began)
-        _wait_for(services, lock, found, progress)
+        _wait_for(services, found, told)
         return _outcome(services, connection, found, time.monotonic() - began)
     except redis.RedisError as error:
         raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
     finally:
-        services.redis.delete(lock)
+        with contextlib.suppress(redis.RedisError):
+            lock.release()
 
 
-def _told(services: Services, lock: str, progress: Progress, stage: str, done: int, total: int | None = None) -> None:
-    services.redis.pexpire(lock, LOCK_MS)
-    progress(stage, done, total)
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Tells how far it is, and keeps the lock of this sync meanwhile."""
+
+    lock: Lock
+    progress: Progress
+
+    def __call__(self, stage: str, done: int, total: int | None = None) -> None:
+        self.lock.reacquire()
+        self.progress(stage, done, total)
 
 
-def _open_all(services: Services, connection: str, lock: str, progress: Progress) -> set[RecordKey]:
+def _open_all(services: Services, connection: str, told: _Told) -> set[RecordKey]:
     agenda, vault = services.agenda, services.vault
     capsule, kinds = services.capsule(connection), services.downstream(connection).kinds
     found: set[RecordKey] = set()
     for kind, pages in (("party", capsule.list_parties), ("opportunity", capsule.list_opportunities)):
         if kind not in kinds or (kind == "opportunity" and not services.connections[connection].sync_opportunities):
             continue
-        walk = pages(lane="bulk", alive=lambda: _told(services, lock, progress, "read", len(found)))
+        walk = pages(lane="bulk", alive=lambda: told("read", len(found)))
         for mark, page in _marked(services, walk):
             read = [(RecordKey(connection, kind, body["id"]), vault.seal({"record": body})) for body in page]
             agenda.open_read(read, lane="bulk", mark=mark)
             found.update(record for record, _ in read)
-            _told(services, lock, progress, "read", len(found))
+            told("read", len(found))
     # Records that the ledger knows and no page showed: deleted, hidden, or moved between pages. Each is read by itself, so
     # nothing is concluded from its absence here.
     known = {RecordKey(connection, *_field(name)) for name in cast("list[bytes]", services.redis.hkeys(ledger_key(connection)))}
@@ -128,7 +140,7 @@ def _marked(services: Services, pages: Iterator[Page]) -> Iterator[tuple[int, Pa
         yield mark, page
 
 
-def _wait_for(services: Services, lock: str, found: set[RecordKey], progress: Progress) -> None:
+def _wait_for(services: Services, found: set[RecordKey], told: _Told) -> None:
     """Returns when none of these records is open any more."""
     left = sorted(found)
     while True:
@@ -138,7 +150,7 @@ def _wait_for(services: Services, lock: str, found: set[RecordKey], progress: Pr
             places = services.redis.hmget(key("place"), [record.pack() for record in some])
             still += [record for record, place in zip(some, places, strict=True) if place is not None]
         left = still
-        _told(services, lock, progress, "sync", len(found) - len(left), len(found))
+        told("sync", len(found) - len(left), len(found))
         if not left or services.stopping.wait(POLL_SECONDS):
             return
 

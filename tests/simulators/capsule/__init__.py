@@ -10,6 +10,7 @@ commit.py      what a change moves and which events it fires
 paging.py filters.py search.py                              lists
 oauth.py limits.py                                          who may call, and how often
 hooks.py       hooks, deliveries, retries and the drop
+post.py        the HTTP client of deliveries
 seed.py        invented records
 calls.py       one API call: token, limit, answer           routes_*.py    the paths
 """

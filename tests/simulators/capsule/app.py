@@ -101,11 +101,11 @@ def build(
     )
 
 
-async def _not_found(_request: Request, _error: Any) -> Response:  # noqa: ANN401 - Starlette's signature
+async def _not_found(_request: Request, _error: Any) -> Response:
     """A path that does not exist (§3.10)."""
     return Json({"message": COULD_NOT_FIND}, status_code=404)
 
 
-async def _not_allowed(_request: Request, _error: Any) -> Response:  # noqa: ANN401 - Starlette's signature
+async def _not_allowed(_request: Request, _error: Any) -> Response:
     """A method that a path does not have (§3.10)."""
     return Json({"message": "Method not allowed"}, status_code=405)

@@ -99,7 +99,7 @@ class Call:
         """An id out of the path. Raises NotFound for anything else."""
         return path_id(self.request.path_params[name])
 
-    def document(self) -> Any:  # noqa: ANN401 - any JSON
+    def document(self) -> Any:
         """The body. Raises 400 for anything but JSON."""
         try:
             return orjson.loads(self.content)

@@ -72,7 +72,7 @@ def _condition(account: Account, kind: str, condition: object) -> Callable[[Reco
     return test
 
 
-def _holds(account: Account, sort: str, operator: str, value: Any) -> Callable[[Iterable[Any]], bool]:  # noqa: ANN401 - any JSON
+def _holds(account: Account, sort: str, operator: str, value: Any) -> Callable[[Iterable[Any]], bool]:
     """Whether an operator holds for the values that a record has for a field; it may have several, or none."""
     if value is None:
         if operator != "is":

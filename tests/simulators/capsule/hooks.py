@@ -17,6 +17,7 @@ import httpx
 import orjson
 
 from tests.simulators.capsule.errors import Refusal, invalid, required
+from tests.simulators.capsule.post import Poster
 from tests.simulators.capsule.shapes import NOTHING, Embed, Shapes, moment
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ EVENTS = frozenset(
 )
 WAITS = (5.0, 60.0, 300.0, 900.0, 900.0)
 LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
-TRANSPORT_SECONDS = 60.0  # a backstop: the real time-out is the limit delivery_timeout
 OK, MULTIPLE, GONE = 200, 300, 410
 
 
@@ -69,7 +69,7 @@ class Hooks:
         self._account = account
         self._control = account.control
         self._shapes = shapes
-        self._client: httpx.AsyncClient | None = None
+        self._poster = Poster()
         self._tasks: set[asyncio.Task[None]] = set()
         self.clear()
 
@@ -89,9 +89,7 @@ class Hooks:
     async def close(self) -> None:
         """End what is on its way, and the connections."""
         self.clear()
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        await self._poster.close()
 
     def pending(self) -> int:
         """How many deliveries are on their way or wait for another attempt; incomplete batches count as one each."""
@@ -209,8 +207,8 @@ class Hooks:
         headers = {"Content-Type": "application/json"} if json_type else {}
         try:
             async with self._turn(), asyncio.timeout(float(self._control.limits["delivery_timeout"])):
-                status = (await self._http().post(hook.target_url, content=body, headers=headers)).status_code
-        except (httpx.HTTPError, TimeoutError) as error:
+                status = await self._poster.post(hook.target_url, body, headers)
+        except (httpx.HTTPError, OSError, EOFError, ValueError) as error:
             problem = type(error).__name__
         self.attempts.append(
             {
@@ -238,9 +236,3 @@ class Hooks:
         if self._gate is None:
             self._gate = asyncio.Semaphore(int(self._control.limits["delivery_concurrency"]))
         return self._gate
-
-    def _http(self) -> httpx.AsyncClient:
-        """The client for deliveries."""
-        if self._client is None:
-            self._client = httpx.AsyncClient(timeout=TRANSPORT_SECONDS, trust_env=False, follow_redirects=False)
-        return self._client

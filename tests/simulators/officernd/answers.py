@@ -66,7 +66,7 @@ def printed(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def read_date(value: Any) -> str | None:  # noqa: ANN401 - any JSON
+def read_date(value: Any) -> str | None:
     """An ISO 8601 date or time as the vendor keeps it, midnight UTC without a time; None when it is not one."""
     if not isinstance(value, str) or _ISO_DATE.fullmatch(value) is None:
         return None

@@ -244,7 +244,7 @@ async def _body(request: Request) -> object:
     return document
 
 
-def build(**options: Any) -> Starlette:  # noqa: ANN401 - options from a command line or a test
+def build(**options: Any) -> Starlette:
     """The simulator. `options` are those of `seed.Account`, among them slug, client_id, client_secret and limit_factor.
 
     Raises:

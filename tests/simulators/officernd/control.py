@@ -60,7 +60,7 @@ def own_control_routes(
     ]
 
 
-def _change(store: Store, resource: str, key: str, method: str, content: Any) -> object:  # noqa: ANN401 - any JSON
+def _change(store: Store, resource: str, key: str, method: str, content: Any) -> object:
     """Read, add to or take from one list that staff keep in the settings of the portal. Returns the list."""
     if method == "POST":
         seed(store, {resource: content if isinstance(content, list) else [content]})

@@ -106,26 +106,22 @@ class OfficeRnD:
         return document
 
     def list(
-        self, resource: str, *, lane: str = "bulk", alive: Callable[[], None] = _nothing, **filters: str
+        self,
+        resource: str,
+        *,
+        lane: str = "bulk",
+        alive: Callable[[], None] = _nothing,
+        max_wait_ms: int | None = None,
+        **filters: str,
     ) -> Iterator[Sequence[Body]]:
         """All records that pass the filters, oldest first, by pages of 50.
+
+        `max_wait_ms` is for callers that hold no lease and can wait longer for a slot than this client's own limit.
 
         Raises:
             SystemDown: a cursor came a second time, so that the walk would never end. Otherwise as `get`.
         """
-        met: set[int] = set()
-        cursor: str | None = None
-        while True:
-            read = wire.page(resource, filters, cursor=cursor)
-            document = self._read(read, lane=lane, alive=alive)
-            bodies, cursor = wire.results(document, route=read.route)
-            if bodies:
-                yield bodies
-            if cursor is None:
-                return
-            if hash(cursor) in met:
-                raise SystemDown(f"{wire.SYSTEM}: {read.route}: a cursor came twice", system=wire.SYSTEM)
-            met.add(hash(cursor))
+        return self._pages(resource, filters, lane=lane, alive=alive, max_wait_ms=max_wait_ms)
 
     def find(
         self,
@@ -213,11 +209,34 @@ class OfficeRnD:
             self._shut(answer, "write", error)
             raise
 
+    def _pages(
+        self,
+        resource: str,
+        filters: Mapping[str, str],
+        *,
+        lane: str,
+        alive: Callable[[], None],
+        max_wait_ms: int | None = None,
+    ) -> Iterator[Sequence[Body]]:
+        met: set[int] = set()
+        cursor: str | None = None
+        while True:
+            read = wire.page(resource, filters, cursor=cursor)
+            document = self._read(read, lane=lane, alive=alive, max_wait_ms=max_wait_ms)
+            bodies, cursor = wire.results(document, route=read.route)
+            if bodies:
+                yield bodies
+            if cursor is None:
+                return
+            if hash(cursor) in met:
+                raise SystemDown(f"{wire.SYSTEM}: {read.route}: a cursor came twice", system=wire.SYSTEM)
+            met.add(hash(cursor))
+
     def _walk(self, resource: str, walks: Sequence[dict[str, str]], *, lane: str, alive: Callable[[], None]) -> Sequence[Body]:
         """The records of several filtered lists, each once."""
         found: dict[str, Body] = {}
         for filters in walks:
-            for bodies in self.list(resource, lane=lane, alive=alive, **filters):
+            for bodies in self._pages(resource, filters, lane=lane, alive=alive):
                 found.update({body["_id"]: body for body in bodies})
         return tuple(found.values())
 
@@ -237,7 +256,7 @@ class OfficeRnD:
         finally:
             self._cache_lock.release()
 
-    def _read(self, read: wire.Read, *, lane: str, alive: Callable[[], None]) -> Any | None:  # noqa: ANN401 - narrowed by callers
+    def _read(self, read: wire.Read, *, lane: str, alive: Callable[[], None], max_wait_ms: int | None = None) -> Any | None:  # noqa: ANN401 - any JSON, narrowed by the callers
         """Waits for a slot and calls; a 429 is waited for too, if the wait is short."""
         refused: RateLimited | None = None
         for _ in range(MOST_REFUSALS):
@@ -245,7 +264,7 @@ class OfficeRnD:
                 self._windows["read"],
                 lane=lane,
                 system=wire.SYSTEM,
-                max_wait_ms=self._max_wait_ms,
+                max_wait_ms=self._max_wait_ms if max_wait_ms is None else max_wait_ms,
                 alive=alive,
                 alive_every_s=self._step_s,
             )

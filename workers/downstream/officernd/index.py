@@ -11,6 +11,7 @@ old ones and exchanged at the end; what is remembered meanwhile goes to both.
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING, Final, cast
 
 import orjson
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 INDEX: Final = agenda.key("index")
 LOCK: Final = agenda.key("index-lock:")
 LOCK_MS: Final = 120_000
+# Several windows of a minute may pass before bulk work gets its place; a day's window is not waited for.
+BUILD_WAIT_MS: Final = 5 * 60_000
 RESOURCES: Final = (wire.COMPANY, wire.MEMBER, wire.OPPORTUNITY)
 
 # KEYS: links, matches, new links, new matches, lock.
@@ -112,28 +115,40 @@ class Index:
             QueueAway: Redis did not answer.
         """
         mine = secrets.token_hex(16).encode()
+        renewed = time.monotonic()
+
+        def beat() -> None:
+            nonlocal renewed
+            alive()
+            if time.monotonic() - renewed > LOCK_MS / 4000:
+                self._renew(keys=[self._lock], args=[mine, LOCK_MS])
+                renewed = time.monotonic()
+
         try:
             if not self._store.set(self._lock, mine, nx=True, px=LOCK_MS):
                 return False
             try:
-                self._store.delete(*self._keys[2:])
-                for resource in RESOURCES:
-                    seen = 0
-                    for bodies in self._client.list(resource, lane=lane, alive=alive):
-                        if not self._renew(keys=[self._lock], args=[mine, LOCK_MS]):
-                            return False
-                        entries = [part for body in bodies for part in self._entry(resource, body)]
-                        self._add(keys=[*self._keys, self._lock], args=["1", *entries])
-                        seen += len(bodies)
-                        progress(resource, seen)
-                if not self._renew(keys=[self._lock], args=[mine, LOCK_MS]):
-                    return False
-                self._swap(keys=[*self._keys, INDEX], args=[self._connection, self._mark])
-                return True
+                return self._build(mine, progress, lane=lane, alive=beat)
             finally:
                 self._unlock(keys=[self._lock], args=[mine])
         except redis.RedisError as error:
             raise _away(error) from error
+
+    def _build(self, mine: bytes, progress: Callable[[str, int], None], *, lane: str, alive: Callable[[], None]) -> bool:
+        self._store.delete(*self._keys[2:])
+        for resource in RESOURCES:
+            seen = 0
+            for bodies in self._client.list(resource, lane=lane, alive=alive, max_wait_ms=BUILD_WAIT_MS):
+                if not self._renew(keys=[self._lock], args=[mine, LOCK_MS]):
+                    return False
+                entries = [part for body in bodies for part in self._entry(resource, body)]
+                self._add(keys=[*self._keys, self._lock], args=["1", *entries])
+                seen += len(bodies)
+                progress(resource, seen)
+        if not self._renew(keys=[self._lock], args=[mine, LOCK_MS]):
+            return False
+        self._swap(keys=[*self._keys, INDEX], args=[self._connection, self._mark])
+        return True
 
     def lookup_link(self, resource: str, capsule_id: int | str) -> str | None:
         """The downstream record that carries this Capsule id: the oldest, if there are twins; None if none is known.

@@ -1,0 +1,62 @@
+"""What `capsule-relay sync` shows and how it leaves."""
+
+from __future__ import annotations
+
+import io
+
+import orjson
+import pytest
+from rich.console import Console
+
+from workers.flows.reconcile import Outcome
+from workers.progress import Bar, Lines, Result
+
+
+def outcome(**changes: object) -> Outcome:
+    given: dict[str, object] = {"connection": "acme", "found": 7, "outcomes": {"in_step": 5, "out": 2}, "seconds": 1.25}
+    return Outcome(**(given | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "said"),
+    [
+        pytest.param(Result(outcome(), waited=True), 0, "acme: 7 records found in 1.2 s: 5 in step, 2 out", id="all well"),
+        pytest.param(Result(outcome(failed=1), waited=True), 1, "2 out, 1 failed", id="one failed"),
+        pytest.param(Result(outcome(waiting=3), waited=True), 1, "3 still waiting", id="ended too early"),
+        pytest.param(Result(outcome(found=0, outcomes={}), waited=True), 0, "nothing to do", id="an empty account"),
+        pytest.param(Result(outcome(outcomes={}, waiting=7), waited=False), 0, "capsule-relay status", id="not waited for"),
+    ],
+)
+def test_the_end_is_told_and_decides_the_exit_status(result: Result, status: int, said: str) -> None:
+    assert result.exit_status == status
+    assert said in result.sentence()
+    assert orjson.loads(orjson.dumps(result.document()))["found"] == result.outcome.found
+
+
+def test_nobody_who_did_not_wait_is_told_that_all_is_well() -> None:
+    assert Result(outcome(), waited=False).document()["ok"] is None
+    assert Result(outcome(), waited=True).document()["ok"] is True
+
+
+def test_without_a_terminal_a_stage_s_beginning_and_the_end_are_lines() -> None:
+    stream = io.StringIO()
+    with Lines(stream) as lines:
+        for done in range(0, 1100, 100):
+            lines("read", done, None)
+        for done in range(0, 1001, 10):
+            lines("sync", done, 1000)
+    said = stream.getvalue().splitlines()
+    assert said[0] == "reading Capsule: 0"
+    assert "bringing in step: 0 of 1000" in said
+    assert said[-1] == "bringing in step: 1000 of 1000"
+    assert len(said) <= 5
+
+
+def test_on_a_terminal_each_stage_has_a_bar_that_ends_full() -> None:
+    stream = io.StringIO()
+    with Bar(Console(file=stream, force_terminal=True, width=100)) as bar:
+        bar("read", 100, None)
+        bar("read", 250, None)
+        bar("sync", 250, 250)
+    assert "reading Capsule" in stream.getvalue()
+    assert "250/250" in stream.getvalue()

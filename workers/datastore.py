@@ -1,0 +1,156 @@
+"""The data store as `up` keeps it: the embedded server with its port, its orphans, its clean stop, or the one of REDIS_URL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from mapping.agenda import key
+from workers.embedded import EmbeddedServer, EmbeddedServerFailed, free_port
+from workers.supervise import FIRST_PAUSE, LONGEST_PAUSE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workers.settings import Settings
+    from workers.supervise import Guard, Screen
+
+CLEAN_STOP: Final = key("clean_stop")
+PORT_FILE: Final = "redis-port"
+ORPHAN_SECONDS: Final = 5.0
+
+
+class UpFailed(Exception):
+    """`up` could not start. `hint` is what the person at the terminal can do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def find_redis(settings: Settings) -> str:
+    """The address of the data store: REDIS_URL, else that of the embedded server that `up` runs over the same data.
+
+    Raises:
+        UpFailed: there is no REDIS_URL and no `up` is running here.
+    """
+    if settings.redis_url is not None:
+        return settings.redis_url
+    port = _noted_port(settings.data_dir)
+    if port is None or not listens("127.0.0.1", port):
+        raise UpFailed(f"no relay is running over the data in {settings.data_dir}", "Start `capsule-relay up`, or set REDIS_URL.")
+    return f"redis://127.0.0.1:{port}/0"
+
+
+class DataStore:
+    """The data store as `up` sees it: somebody else's by its URL, or the embedded one, which is ours to keep alive."""
+
+    def __init__(self, settings: Settings, guard: Guard, screen: Screen) -> None:
+        self._settings = settings
+        self._guard = guard
+        self._screen = screen
+        self._server: EmbeddedServer | None = None
+        self._pause = FIRST_PAUSE
+        self._next_start = 0.0
+
+    def start(self) -> str:
+        """Returns the address of the data store, once it answers."""
+        if self._settings.redis_url is not None:
+            return self._settings.redis_url
+        _end_orphan(self._settings.data_dir, self._screen)
+        port = _noted_port(self._settings.data_dir)
+        if port is None or listens("127.0.0.1", port):
+            port = free_port()
+        # The server changes into its folder before it opens its files, so the folder's whole name is needed.
+        self._server = EmbeddedServer(self._settings.data_dir.resolve() / "valkey", port=port)
+        empty = not self._server.has_data
+        self._server.start()
+        (self._settings.data_dir / PORT_FILE).write_text(f"{port}\n", encoding="ascii")
+        self._tell_guard(self._server)
+        if empty:
+            # Nobody has ever written through this data, so no write can be under way (reference/agenda.md §9.4).
+            self._note_clean_stop(before_ms=self._settings.window_ms + 1)
+        return self._server.url
+
+    def tend(self) -> None:
+        """Starts the embedded server again, over the same data and on the same port, if it died."""
+        server = self._server
+        if server is None or server.process is None or server.process.poll() is None or time.monotonic() < self._next_start:
+            return
+        self._screen.line("up", "the embedded data store ended; starting it again over the same data")
+        try:
+            server.start()
+            self._pause = FIRST_PAUSE
+            self._tell_guard(server)
+        except EmbeddedServerFailed as error:
+            self._screen.line("up", f"{error} Next attempt in {self._pause:g} s.")
+            self._next_start = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def stop(self) -> None:
+        """Notes the clean stop and ends the embedded server. A store that is not ours stays as it is.
+
+        It is noted when every process that writes downstream has ended, killed or not: what those had under way may still
+        land, and the stray window, which then counts from this moment, covers it.
+        """
+        if self._server is None:
+            return
+        if self._server.process is not None and self._server.process.poll() is None:
+            self._note_clean_stop()
+        self._server.stop()
+        self._guard.last(None)
+
+    def _tell_guard(self, server: EmbeddedServer) -> None:
+        if server.process is not None:
+            self._guard.last(server.process.pid)
+
+    def _note_clean_stop(self, *, before_ms: int = 0) -> None:
+        if self._server is None:
+            return
+        # Without a note the next start is more careful than it need be, and nothing else; so a failure ends nothing.
+        with contextlib.suppress(redis.RedisError), _client(self._server.url) as client:
+            seconds, micros = client.time()
+            client.set(CLEAN_STOP, seconds * 1000 + micros // 1000 - before_ms)
+
+
+def _noted_port(data_dir: Path) -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        return int((data_dir / PORT_FILE).read_text(encoding="ascii"))
+    return None
+
+
+def _end_orphan(data_dir: Path, screen: Screen) -> None:
+    """Ends an embedded server over our data that has outlived both its parent and the guard: two must never write there."""
+    port = _noted_port(data_dir)
+    if port is None or not listens("127.0.0.1", port):
+        return
+    with contextlib.suppress(redis.RedisError), _client(f"redis://127.0.0.1:{port}/0") as client:
+        directory = client.config_get("dir").get("dir", "")
+        if os.path.realpath(directory) == os.path.realpath(data_dir / "valkey"):
+            screen.line("up", "ending the data store that an earlier run has left behind")
+            client.shutdown(nosave=True)
+            deadline = time.monotonic() + ORPHAN_SECONDS
+            while listens("127.0.0.1", port) and time.monotonic() < deadline:
+                time.sleep(0.05)
+
+
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, decode_responses=True, socket_timeout=5, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
+    )
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
