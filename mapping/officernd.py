@@ -15,7 +15,7 @@ from mapping import values
 from mapping.errors import ValueUnusable
 from mapping.judge import judge_party
 from mapping.officernd_fields import observed, same
-from mapping.officernd_lookup import Context, Status, place, status_for
+from mapping.officernd_lookup import Context, Status, location_by_tags, place, status_for
 from mapping.officernd_match import Adopt, Search, choose, link_of, match_key, search_terms
 from mapping.officernd_writes import Write, needs_current, writes
 from mapping.plan import Held, Note, Waits, Wanted
@@ -34,6 +34,7 @@ __all__ = [
     "Write",
     "choose",
     "link_of",
+    "location_by_tags",
     "match_key",
     "needs_current",
     "observed",

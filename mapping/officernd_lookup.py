@@ -49,9 +49,9 @@ class Context:
 def place(context: Context, party: Party, organisation: Organisation | None) -> tuple[str, str] | Held:
     """The location of a record as (id, name): by its own tags, its organisation's, or the default."""
     rules = context.connection
-    name = _by_tags(rules.locations, party)
+    name = location_by_tags(rules, party)
     if name is None and organisation is not None and not organisation.restricted:
-        name = _by_tags(rules.locations, organisation)
+        name = location_by_tags(rules, organisation)
     setting = "locations" if name is not None else "default_location"
     if name is None:
         name = rules.default_location
@@ -65,6 +65,12 @@ def place(context: Context, party: Party, organisation: Organisation | None) -> 
     if len(found) > 1:
         return Held("location_ambiguous", f'{setting} names "{name}", and OfficeRnD has several of that name: use the id')
     return found[0]
+
+
+def location_by_tags(rules: Connection, party: Party) -> str | None:
+    """The name or id of the first location, in the order of the rules, that has one of the party's own tags."""
+    keys = {word_key(tag) for tag in party.tags or ()}
+    return next((name for name, tags in rules.locations.items() if any(word_key(tag) in keys for tag in tags)), None)
 
 
 def status_for(context: Context, opportunity: Opportunity) -> Status | Held:
@@ -104,9 +110,3 @@ def _system_word(status: Status) -> str | None:
 
 def _milestone_key(value: str) -> str:
     return _SLASH.sub("/", word_key(value))
-
-
-def _by_tags(locations: Mapping[str, list[str]], party: Party) -> str | None:
-    """The first location, in the order of the rules, that has one of the party's tags."""
-    keys = {word_key(tag) for tag in party.tags or ()}
-    return next((name for name, tags in locations.items() if any(word_key(tag) in keys for tag in tags)), None)

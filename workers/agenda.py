@@ -226,6 +226,13 @@ class Agenda:
         """Ends a pause. The sweep brings back what was parked. True when it was paused."""
         return bool(self._run("resume", connection))
 
+    def is_paused(self, connection: str) -> bool:
+        """Whether this connection is paused now."""
+        try:
+            return bool(self.client.hexists(key("paused"), connection))
+        except redis.RedisError as error:
+            raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
+
     def sweep(self, *, counts_from_ms: int) -> dict[str, int]:
         """One round of the clock: expired leases, due records, resumed connections, missing bells, the audit of itself."""
         answer = self._run("sweep", counts_from_ms, SILENCE_MS)

@@ -40,7 +40,11 @@ class Breaker:
         refused = isinstance(error, errors.CredentialsRefused)
         if refused:
             probe_ms = max(probe_ms, CREDENTIALS_PROBE_MS)
-        if not (refused or run.taken.probing or failures >= FAILURES_IN_A_ROW):
+        try:
+            # Somebody else has opened it since this run began: the failure is the outage's and spends no attempt.
+            if not (refused or run.taken.probing or failures >= FAILURES_IN_A_ROW):
+                return self.agenda.is_paused(connection)
+        except errors.QueueAway:
             return False
         reason = "credentials refused" if refused else f"{failures} failures in a row"
         try:

@@ -14,7 +14,7 @@ import orjson
 import redis
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from mapping.agenda import LETTERS, RecordKey, ledger_key
+from mapping.agenda import LETTERS, RecordKey, key, ledger_key
 from mapping.keys import fernet_keys
 from workers.errors import Misconfigured, QueueAway
 
@@ -98,6 +98,15 @@ class Entry:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What Redis says of a record at one moment."""
+
+    is_open: bool
+    letter: bool
+    entry: Entry | None
+
+
 class Ledger:
     """Reads entries. Writing is part of `done`."""
 
@@ -127,9 +136,17 @@ class Ledger:
             raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
         return [self._parse(one) if one is not None else None for one in stored]
 
-    def has_letter(self, record: RecordKey) -> bool:
-        """Whether this record is a dead letter now."""
+    def known(self, record: RecordKey) -> Known:
+        """What is known of a record at one moment: whether it is open, whether it is a dead letter, and its entry.
+
+        Read together, since one may close while another is being read.
+        """
         try:
-            return bool(self.client.hexists(LETTERS, record.pack()))
+            pipe = self.client.pipeline(transaction=True)
+            pipe.hexists(key("seq"), record.pack())
+            pipe.hexists(LETTERS, record.pack())
+            pipe.hget(ledger_key(record.connection), record.field)
+            is_open, letter, stored = pipe.execute()
         except redis.RedisError as error:
             raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
+        return Known(is_open=bool(is_open), letter=bool(letter), entry=self._parse(stored) if stored is not None else None)

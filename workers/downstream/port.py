@@ -100,8 +100,8 @@ class Downstream(Protocol):
     def remember(self, resource: str, capsule_id: int, downstream_id: str, fields: Mapping[str, Any]) -> None:
         """Adds a record that was just created or adopted to the index."""
 
-    def passes_on(self, subject: Subject, wanted: Wanted) -> Mapping[str, Any]:
-        """What records that inherit from this one depend on; when it changes they are judged again."""
+    def inherited(self, organisation: Organisation) -> Mapping[str, Any]:
+        """What its people take from an organisation beside being in, of Capsule's content and the rules alone."""
 
     def build_index(self, told: Callable[[int], None]) -> None:
         """Walks everything that is there, before a pass over all records."""

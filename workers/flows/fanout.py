@@ -1,38 +1,83 @@
-"""What a change of one record concerns besides the record itself, opened before its run ends (agenda.md §9.2).
+"""What rests on what: a person on its organisation, an opportunity on its party (agenda.md §9.2).
 
-A person is judged by its organisation, an opportunity by its party. So when a party comes in or leaves, or when what others
-inherit from it changes, those are opened to be judged again. It happens *before* `done`: a crash between the two repeats
-the fan-out, one after `done` would lose it. Whether it is needed is judged from Capsule as read now and from the ledger
-entry as it was before this run.
+When a party comes in or leaves, or when what others take from it changes, those are opened to be judged again, *before* the
+run's `done`: a crash between the two repeats the fan-out, one after `done` would lose it. Whether it is needed is judged
+from Capsule as read now and from the ledger entry as it was before this run.
+
+That alone has a hole, which the model shows (guard `fanout_agree`): an organisation that leaves and comes back between two
+of its runs looks unchanged to itself, while a person was judged in between. So a record that reads its organisation
+differently from what the organisation's own last run saw opens that one and waits for it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mapping.agenda import RecordKey
-from mapping.records import Organisation, Person
+from mapping.judge import judge_party
+from mapping.records import Opportunity, Organisation, Person
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mapping.rules import Connection
     from workers.capsule.client import Capsule
+    from workers.downstream.port import Downstream, Subject
     from workers.flows.run import Run
     from workers.ledger import Entry
 
-PASSES_ON = "passes_on"
+PASSES_ON: Final = "passes_on"
+GONE: Final[Mapping[str, Any]] = {"in": False}
 
 
-def concerns_others(entry: Entry | None, passes_on: Mapping[str, Any], *, from_full_pass: bool) -> bool:
-    """Whether what others depend on is different from when this record was last in step.
+def passes_on(connection: Connection, downstream: Downstream, subject: Subject) -> Mapping[str, Any]:
+    """What other records take from this one: for an organisation its people, for any party its opportunities."""
+    record = subject.record
+    if isinstance(record, Organisation):
+        return _of_organisation(connection, downstream, record)
+    if isinstance(record, Person):
+        return {"in": subject.verdict.is_in, "organisation_in": subject.organisation_in}
+    return {}
 
-    A record that was never looked at concerns others only if it is in. In a full pass it does not: the pass opens every
-    record itself, and asking for the people of each organisation would cost one call for each.
-    """
+
+def rests_on(connection: Connection, downstream: Downstream, subject: Subject) -> Iterator[tuple[RecordKey, Mapping[str, Any]]]:
+    """The records whose state this one is judged by, each with what was read of it just now."""
+    record, name = subject.record, subject.key.connection
+    if isinstance(record, Person) and record.organisation_id is not None:
+        seen = GONE if subject.organisation is None else _of_organisation(connection, downstream, subject.organisation)
+        yield RecordKey(name, "party", record.organisation_id), seen
+    if isinstance(record, Opportunity) and record.party_id is not None:
+        party = subject.party
+        if party is None:
+            seen = GONE
+        elif isinstance(party, Organisation):
+            seen = _of_organisation(connection, downstream, party)
+        else:
+            verdict = judge_party(connection, party, subject.organisation)
+            seen = {"in": verdict.is_in, "organisation_in": subject.organisation_in}
+        yield RecordKey(name, "party", record.party_id), seen
+
+
+def agrees(entry: Entry | None, seen: Mapping[str, Any]) -> bool:
+    """Whether the other record's own last run saw what we see. One that never ran counts as out, with nothing to pass on."""
     if entry is None or PASSES_ON not in entry.state:
-        return bool(passes_on.get("in")) and not from_full_pass
-    return dict(entry.state[PASSES_ON]) != dict(passes_on)
+        return not any(seen.get(name) for name in ("in", "organisation_in", "location"))
+    return dict(entry.state[PASSES_ON]) == dict(seen)
+
+
+def concerns_others(entry: Entry | None, now: Mapping[str, Any], *, linked: bool, letter: bool, from_full_pass: bool) -> bool:
+    """Whether what others take from this record is not what it was when they may have been judged.
+
+    That is also so when it was held or a dead letter, since others may be held with it, and when it has just got its
+    downstream id, since others may wait for that. A record that was never looked at concerns others only if it passes
+    something on; in a full pass it does not: the pass opens every record itself, and asking for the people of each
+    organisation would cost one call for each.
+    """
+    if letter or (entry is not None and entry.outcome == "held"):
+        return True
+    if entry is None:
+        return not agrees(None, now) and not from_full_pass
+    return not agrees(entry, now) or (linked and entry.id is None)
 
 
 def fan_out(run: Run, connection: Connection, capsule: Capsule, *, organisation: bool) -> int:
@@ -46,19 +91,13 @@ def fan_out(run: Run, connection: Connection, capsule: Capsule, *, organisation:
     if organisation:
         for page in capsule.people_of(party_id, lane=run.lane, alive=run.alive):
             people = [RecordKey(name, "party", body["id"]) for body in page]
-            opened += run.services.agenda.open(people, lane="live", why="finding")
+            opened += run.services.agenda.open(people, lane=run.lane, why="finding")
     if connection.sync_opportunities:
         for page in capsule.opportunities_of(party_id, lane=run.lane, alive=run.alive):
             deals = [RecordKey(name, "opportunity", body["id"]) for body in page]
-            opened += run.services.agenda.open(deals, lane="live", why="finding")
+            opened += run.services.agenda.open(deals, lane=run.lane, why="finding")
     return opened
 
 
-def is_organisation(record: object) -> bool:
-    """Whether a Capsule record is one that people belong to."""
-    return isinstance(record, Organisation)
-
-
-def is_party(record: object) -> bool:
-    """Whether a Capsule record is one that opportunities belong to."""
-    return isinstance(record, Organisation | Person)
+def _of_organisation(connection: Connection, downstream: Downstream, organisation: Organisation) -> Mapping[str, Any]:
+    return {"in": judge_party(connection, organisation, None).is_in, **downstream.inherited(organisation)}

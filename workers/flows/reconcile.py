@@ -112,7 +112,9 @@ def _open_all(services: Services, connection: str, told: _Told) -> set[RecordKey
             continue
         walk = pages(lane="bulk", alive=lambda: told("read", len(found)))
         for mark, page in _marked(services, walk):
-            read = [(RecordKey(connection, kind, body["id"]), vault.seal({"record": body})) for body in page]
+            # Organisations first: a person whose company is not there yet has to wait for it.
+            ordered = sorted(page, key=lambda body: body.get("type") == "person")
+            read = [(RecordKey(connection, kind, body["id"]), vault.seal({"record": body})) for body in ordered]
             agenda.open_read(read, lane="bulk", mark=mark)
             found.update(record for record, _ in read)
             told("read", len(found))

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from mapping.agenda import RecordKey
 from mapping.errors import MappingError
 from mapping.plan import Held, Waits
-from mapping.records import Gone
+from mapping.records import Gone, Organisation, Person
 from workers import errors
-from workers.flows.fanout import PASSES_ON, concerns_others, fan_out, is_organisation, is_party
+from workers.flows.fanout import GONE, PASSES_ON, agrees, concerns_others, fan_out, passes_on, rests_on
 from workers.flows.read import read_subject
 from workers.flows.run import Run
 from workers.flows.upsert import Applied, Upsert, WaitForWindow
@@ -24,9 +24,10 @@ from workers.ledger import Entry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mapping.rules import Connection
     from workers.agenda import Taken
     from workers.downstream.port import Downstream, Subject
-    from workers.ledger import Outcome
+    from workers.ledger import Known, Outcome
     from workers.services import Services
 
 WAIT_FOR_OTHER_MS: Final = (2_000, 60_000)
@@ -91,96 +92,108 @@ def bring_in_step(run: Run, line: dict[str, Any]) -> Conclusion:
     if run.lane == "bulk":
         # Asked before Capsule is read, so that a long wait for a write slot costs no call.
         run.wait(downstream.room("bulk"), system=downstream.name)
-    case = Case(run, downstream, services.ledger.get(record), line)
+    case = Case(run, connection, downstream, services.ledger.known(record), line)
     subject = read_subject(run, connection, capsule)
     if isinstance(subject, Gone):
         why = "It is hidden from our Capsule user." if subject.restricted else "It was deleted in Capsule."
-        return case.release(why, "gone", subject)
+        return case.release(why, "gone", subject, GONE)
     line["in"], line["why"] = subject.verdict.is_in, subject.verdict.why
+    for other, seen in rests_on(connection, downstream, subject):
+        known = services.ledger.known(other)
+        if not agrees(known.entry, seen):
+            # Its being held is no reason to be held with it: what it was held for is not what Capsule shows now.
+            held = case.wait_or_hold(other, known, "what it rests on is being judged anew", or_held=False)
+            return case.hold(subject, held)
+    now = passes_on(connection, downstream, subject)
     if not subject.verdict.is_in:
-        return case.release(subject.verdict.why, "out", subject.record)
+        return case.release(subject.verdict.why, "out", subject.record, now)
     wanted = downstream.wanted(subject, alive=run.alive)
     if isinstance(wanted, Waits):
-        wanted = case.wait_or_hold(wanted)
+        other = RecordKey(record.connection, wanted.kind, wanted.id)
+        wanted = case.wait_or_hold(other, services.ledger.known(other), wanted.text)
     applied = wanted if isinstance(wanted, Held) else case.upsert.apply(subject, wanted)
     if isinstance(applied, Held):
         return case.hold(subject, applied)
-    return case.in_step(subject, applied, {**downstream.passes_on(subject, wanted), "in": True, "linked": True})  # type: ignore[arg-type]
+    return case.in_step(subject, applied)
 
 
 class Case:
     """One record under judgement: what the ledger says of it, and the ways in which its run may end."""
 
-    def __init__(self, run: Run, downstream: Downstream, entry: Entry | None, line: dict[str, Any]) -> None:
+    def __init__(self, run: Run, connection: Connection, downstream: Downstream, known: Known, line: dict[str, Any]) -> None:
         self.run = run
+        self.connection = connection
         self.downstream = downstream
-        self.entry = entry
+        self.entry = known.entry
+        self.letter = known.letter
         self.line = line
-        self.upsert = Upsert(run, downstream, entry, line)
+        self.upsert = Upsert(run, downstream, known.entry, line)
 
-    def in_step(self, subject: Subject, applied: Applied, passes_on: Mapping[str, Any]) -> Conclusion:
+    def in_step(self, subject: Subject, applied: Applied) -> Conclusion:
         """The downstream holds what it should."""
-        self._pass_on(subject.record, passes_on)
+        now = passes_on(self.connection, self.downstream, subject)
+        self._tell_others(subject.record, now, linked=True)
         known = {tuple(note) for note in (self.entry.state.get("notes", []) if self.entry else [])}
         for note in applied.notes:
             if (note.code, note.text) not in known:
                 self.run.services.log.info("note", record=self.run.record.pack(), code=note.code)
-        state = {PASSES_ON: passes_on, "notes": [[note.code, note.text] for note in applied.notes]}
+        state = {PASSES_ON: now, "notes": [[note.code, note.text] for note in applied.notes]}
         return self._conclude("in_step", subject.verdict.why, is_in=True, applied=applied, state=state)
 
     def hold(self, subject: Subject, held: Held) -> Conclusion:
         """A person must decide something. Not an error: shown with its reason, tried again when record or rules change."""
         self.line["held"] = held.code
-        passes_on = {"in": True, "linked": self.entry is not None and self.entry.id is not None}
-        self._pass_on(subject.record, passes_on)
-        state = {PASSES_ON: passes_on, "held": [held.code, held.text]}
-        return self._conclude("held", subject.verdict.why, is_in=True, applied=self._known(), state=state)
+        now = passes_on(self.connection, self.downstream, subject)
+        self._tell_others(subject.record, now, linked=False)
+        state = {PASSES_ON: now, "held": [held.code, held.text]}
+        return self._conclude("held", subject.verdict.why, is_in=subject.verdict.is_in, applied=self._there(), state=state)
 
-    def release(self, why: str, outcome: Outcome, record: object) -> Conclusion:
+    def release(self, why: str, outcome: Outcome, record: object, now: Mapping[str, Any]) -> Conclusion:
         """The record is not in any more, or never was. What is downstream stays, but for what `on_gone` asks."""
-        self._pass_on(record, {"in": False})
-        known = self._known()
-        if known is not None:
-            wanted = self.downstream.released(known.resource, known.wrote)
+        self._tell_others(record, now, linked=False)
+        there = self._there()
+        if there is not None:
+            wanted = self.downstream.released(there.resource, there.wrote)
             if wanted is not None:
-                known = self.upsert.release(known.resource, known.id, wanted)
-        return self._conclude(outcome, why, is_in=False, applied=known, state={PASSES_ON: {"in": False}})
+                there = self.upsert.release(there.resource, there.id, wanted)
+        return self._conclude(outcome, why, is_in=False, applied=there, state={PASSES_ON: dict(now)})
 
-    def wait_or_hold(self, waits: Waits) -> Held:
+    def wait_or_hold(self, other: RecordKey, known: Known, text: str, *, or_held: bool = True) -> Held:
         """The other record is opened and waited for; if a person must act on it first, this one is held with it.
+
+        Only if the other is not open: a run of it may be about to close its letter or to end its being held, and it has
+        opened us, if it has, before its end (model: guards `fanout_letter` and `held_closed`).
 
         Raises:
             WaitForOther: the other record is on its way.
         """
-        services = self.run.services
-        other = RecordKey(self.run.record.connection, waits.kind, waits.id)
-        if services.ledger.has_letter(other):
-            return Held("other_dead", f"{waits.text}: {other.kind} {other.id} is a dead letter")
-        entry = services.ledger.get(other)
-        if entry is not None and entry.outcome == "held":
-            return Held("other_held", f"{waits.text}: {other.kind} {other.id} is held, {entry.state['held'][1]}")
-        services.agenda.open([other], lane="live", why="finding")
-        raise WaitForOther(other, waits.text)
+        if not known.is_open:
+            if known.letter:
+                return Held("other_dead", f"{text}: {other.kind} {other.id} is a dead letter")
+            if or_held and known.entry is not None and "held" in known.entry.state:
+                return Held("other_held", f"{text}: {other.kind} {other.id} is held, {known.entry.state['held'][1]}")
+        if self.run.lane == "live" or not known.is_open:
+            self.run.services.agenda.open([other], lane=self.run.lane, why="finding")
+        raise WaitForOther(other, text)
 
-    def _known(self) -> Applied | None:
+    def _there(self) -> Applied | None:
         """What the ledger says is there, if this record was ever written."""
         entry = self.entry
         if entry is None or entry.id is None or entry.resource is None:
             return None
         return Applied(id=entry.id, resource=entry.resource, wrote=entry.wrote, notes=())
 
-    def _pass_on(self, record: object, passes_on: Mapping[str, Any]) -> None:
-        """Opens what depends on this record, if what it depends on has changed. A deleted party takes its deals along."""
+    def _tell_others(self, record: object, now: Mapping[str, Any], *, linked: bool) -> None:
+        """Opens what rests on this record, if what it passes on has changed. A party that is gone takes its deals along."""
         run = self.run
         gone_party = isinstance(record, Gone) and record.kind == "party"
-        if not (is_party(record) or gone_party):
+        if not (gone_party or isinstance(record, Organisation | Person)):
             return
-        if concerns_others(self.entry, passes_on, from_full_pass=bool(run.taken.body)):
-            connection = run.services.connections[run.record.connection]
+        full_pass = bool(run.taken.body)
+        if concerns_others(self.entry, now, linked=linked, letter=self.letter, from_full_pass=full_pass):
             capsule = run.services.capsule(run.record.connection)
-            organisation = is_organisation(record) or (gone_party and self.entry is not None)
-            opened = fan_out(run, connection, capsule, organisation=organisation)
-            self.line["fan_out"] = opened
+            organisation = gone_party or isinstance(record, Organisation)
+            self.line["fan_out"] = fan_out(run, self.connection, capsule, organisation=organisation)
 
     def _conclude(
         self, outcome: Outcome, why: str, *, is_in: bool, applied: Applied | None, state: Mapping[str, Any]

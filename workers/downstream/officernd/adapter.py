@@ -199,12 +199,10 @@ class OfficeRnDDownstream:
         text = fields.get("email") if resource == MEMBER else fields.get("name") if resource == COMPANY else None
         self.index.remember(resource, capsule_id=capsule_id, downstream_id=downstream_id, text=str(text) if text else None)
 
-    def passes_on(self, subject: Subject, wanted: Wanted) -> Mapping[str, Any]:
+    def inherited(self, organisation: Organisation) -> Mapping[str, Any]:
         """People inherit an organisation's location, and their own fields may use its name."""
-        if not isinstance(subject.record, Organisation):
-            return {}
-        name = hashlib.sha256(subject.record.name.encode()).hexdigest()[:16]
-        return {"location": wanted.fields.get("location"), "name": name}
+        name = hashlib.sha256(organisation.name.encode()).hexdigest()[:16]
+        return {"location": officernd.location_by_tags(self.connection, organisation), "name": name}
 
     def build_index(self, told: Callable[[int], None]) -> None:
         """Walks everything that is there; `told` hears how many records were seen."""
