@@ -1,23 +1,28 @@
 """The clock (`capsule-relay clock`): every second a sweep of the agenda, for ever, whatever Redis does meanwhile.
 
-Running two is harmless, and so is a late or a missed round: everything that a sweep does is safe to repeat.
+Running two is harmless, and so is a late or a missed round: everything that a sweep does is safe to repeat. A connection
+with `auto_sync` that was never read whole gets its first full sync from here, beside the sweeps.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from workers.errors import QueueAway
+import redis
+
+from mapping.errors import MappingError
+from workers.errors import QueueAway, WorkerError
+from workers.flows.reconcile import full_sync, was_synced
 from workers.services import build
 
 if TYPE_CHECKING:
-    import threading
-
     from workers.services import Services
     from workers.settings import Settings
 
 SWEEP_SECONDS: Final = 1.0
+FIRST_SYNC_EVERY_SECONDS: Final = 30.0
 
 
 class Clock:
@@ -53,14 +58,44 @@ class Clock:
         return swept
 
 
+class FirstSyncs:
+    """Reads a connection whole that never was, one connection after the other, and tries again until it succeeds."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    def run(self) -> None:
+        """Until the process is to stop."""
+        while not self.services.stopping.is_set():
+            for name, connection in self.services.connections.items():
+                if connection.auto_sync:
+                    self._one(name)
+            self.services.stopping.wait(FIRST_SYNC_EVERY_SECONDS)
+
+    def _one(self, name: str) -> None:
+        log = self.services.log
+        try:
+            if was_synced(self.services, name):
+                return
+            outcome = full_sync(self.services, name, wait=False)
+            log.info("first sync", connection=name, found=outcome.found, seconds=round(outcome.seconds, 1))
+        except (WorkerError, MappingError, redis.RedisError) as error:
+            log.warning("first sync", connection=name, error=type(error).__name__, text=str(error), action="tried again")
+
+
 def run(settings: Settings, stop: threading.Event) -> None:
     """Sweeps once a second until `stop` is set."""
     services = build(settings)
+    services.start()
     clock = Clock(services)
+    first = threading.Thread(target=FirstSyncs(services).run, name="first-sync", daemon=True)
+    first.start()
     try:
         while not stop.is_set():
             began = time.monotonic()
             clock.tick()
             stop.wait(max(0.0, SWEEP_SECONDS - (time.monotonic() - began)))
     finally:
+        services.stopping.set()
+        first.join(SWEEP_SECONDS)
         services.close()

@@ -29,6 +29,7 @@ STAGES: Final = {
     "sync": "bringing in step",
 }
 LINE_SECONDS: Final = 2.0
+STILL_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,31 +118,32 @@ class Bar:
 
 
 class Lines:
-    """A line when a stage begins, then one every LINE_SECONDS at most, and one at the end."""
+    """A line when a stage begins, then one every LINE_SECONDS at most (STILL_SECONDS without progress), and one at the end."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._stage = ""
-        self._last = ""
-        self._next = 0.0
+        self._line = ""
+        self._said = ""
+        self._said_at = 0.0
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         """Notes how far it is, and says so if it is time."""
-        self._last = f"{STAGES[stage]}: {done}" + (f" of {total}" if total is not None else "")
-        now = time.monotonic()
-        if stage != self._stage or now >= self._next:
+        self._line = f"{STAGES[stage]}: {done}" + (f" of {total}" if total is not None else "")
+        wait = STILL_SECONDS if self._line == self._said else LINE_SECONDS
+        if stage != self._stage or time.monotonic() >= self._said_at + wait:
             self._stage = stage
-            self._next = now + LINE_SECONDS
             self._say()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._say()
+        if self._line != self._said:
+            self._say()
 
     def _say(self) -> None:
-        if self._last:
-            self._stream.write(f"{self._last}\n")
-            self._stream.flush()
-            self._last = ""
+        self._stream.write(f"{self._line}\n")
+        self._stream.flush()
+        self._said = self._line
+        self._said_at = time.monotonic()

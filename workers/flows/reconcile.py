@@ -58,6 +58,11 @@ def _silent(stage: str, done: int, total: int | None) -> None:
     """For callers that do not look."""
 
 
+def was_synced(services: Services, connection: str) -> bool:
+    """Whether every record of this connection was once opened by a pass that came to its end."""
+    return bool(services.redis.hexists(key("synced"), connection))
+
+
 def full_sync(services: Services, connection: str, progress: Progress = _silent, *, wait: bool = True) -> Outcome:
     """Opens every record that Capsule lists and every one that the ledger knows, and waits until all are decided.
 
