@@ -163,9 +163,7 @@ def parse(document: Mapping[str, object]) -> dict[str, Connection]:
     Raises:
         RulesInvalid: with every fault of the whole document.
     """
-    found: list[Fault] = [
-        Fault(key, "unknown setting", faults.meant(key, ("connections",))) for key in document if key != "connections"
-    ]
+    found: list[Fault] = [faults.at_top(key) for key in document if key != "connections"]
     tables = document.get("connections")
     if not isinstance(tables, Mapping) or not tables:
         found.append(Fault("connections", "no connection is defined", "Add a table such as [connections.acme]."))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SECRET: Final = re.compile(r"token|secret|password|client_id|api_key", re.IGNORECASE)
+_SLASH: Final = re.compile(r"\s*/\s*")
+_NO_SECRETS: Final = "secrets do not stand in this file"
+_TABLES: Final[tuple[tuple[str, ...], ...]] = ((), ("capsule",), ("officernd",))  # those with settings of fixed names
 _WORDS: Final[Mapping[str, str]] = {
     "string_type": "must be a text in quotes",
     "bool_type": "must be true or false, without quotes",
@@ -44,9 +47,21 @@ def meant(key: str, known: Iterable[str]) -> str:
     return f'Did you mean "{near[0]}"?' if near else "Known: " + ", ".join(names) + "."
 
 
+def at_top(key: str) -> Fault:
+    """A key beside the connections, where nothing else stands."""
+    if is_secret(key):
+        return Fault(quoted(key), _NO_SECRETS, "Set it in the environment (deploy/env.example).")
+    return Fault(quoted(key), "unknown setting", meant(key, ("connections",)))
+
+
+def is_secret(key: str) -> bool:
+    """Whether a key sounds like that of a secret. An address that tokens come from is none."""
+    return _SECRET.search(key) is not None and not key.endswith("_url")
+
+
 def of_pydantic(path: str, name: str, error: ValidationError, model: type[BaseModel]) -> Iterator[Fault]:
     """Every error that pydantic found in one connection's table. No value of the file is repeated."""
-    for detail in error.errors(include_url=False, include_input=False):
+    for detail in error.errors(include_url=False):
         steps = [step for step in detail["loc"] if step not in {"[key]", "every"}]
         where = ".".join([path, *map(quoted, steps)])
         yield Fault(where, *_words(detail, name, steps, model))
@@ -58,8 +73,13 @@ def across(path: str, table: Mapping[str, Any]) -> Iterator[Fault]:
         if "officernd" not in table:
             yield Fault(f"{path}.officernd", "is missing", f'Add [{path}.officernd] with organization = "<slug>".')
         yield from _targets(path, table.get("fields"))
-    for setting in ("locations", "opportunity_statuses"):
-        yield from _twice(f"{path}.{setting}", table.get(setting))
+    yield from _twice(f"{path}.locations", table.get("locations"), word_key)
+    yield from _twice(f"{path}.opportunity_statuses", table.get("opportunity_statuses"), milestone_key)
+
+
+def milestone_key(value: str) -> str:
+    """By which milestones are compared: as any word of the rules, and space around the slash after a pipeline does not count."""
+    return _SLASH.sub("/", word_key(value))
 
 
 def of_accounts(tables: Mapping[str, Any]) -> Iterator[Fault]:
@@ -71,7 +91,7 @@ def of_accounts(tables: Mapping[str, Any]) -> Iterator[Fault]:
         path = f"connections.{quoted(name)}.capsule.account"
         if owner not in tables or owner == name:
             others = [other for other in tables if other != name]
-            hint = "Known: " + ", ".join(others) + "." if others else "Remove the setting: there is no other connection."
+            hint = meant(owner, others) if others else "Remove the setting: there is no other connection."
             yield Fault(path, "names no other connection", hint)
         elif owners[owner] is not None:
             yield Fault(path, "names a connection that itself shares an account", "Name the connection that has the account.")
@@ -102,13 +122,13 @@ def _refused(path: str, targets: Iterable[str], resources: tuple[str, ...]) -> I
             yield Fault(f"{path}.{quoted(target)}", str(error), error.hint)
 
 
-def _twice(path: str, table: object) -> Iterator[Fault]:
+def _twice(path: str, table: object, same: Callable[[str], str]) -> Iterator[Fault]:
     """Keys that differ only by case or space: which of them is meant cannot be known."""
     if not isinstance(table, Mapping):
         return
     seen: dict[str, str] = {}
     for key in table:
-        first = seen.setdefault(word_key(str(key)), key)
+        first = seen.setdefault(same(str(key)), key)
         if first != key:
             yield Fault(f"{path}.{quoted(key)}", f"is the same as {quoted(first)}", "Keep one of the two.")
 
@@ -120,14 +140,28 @@ def _words(detail: ErrorDetails, name: str, steps: list[Any], model: type[BaseMo
         return str(context["message"]), str(context["hint"])
     if kind == "extra_forbidden":
         key = str(steps[-1])
-        if _SECRET.search(key):
-            return "secrets do not stand in this file", f"Set RELAY_{name.upper()}_… in the environment (deploy/env.example)."
-        return "unknown setting", meant(key, _known(model, steps[:-1]))
+        if is_secret(key):
+            return _NO_SECRETS, f"Set RELAY_{name.upper()}_… in the environment (deploy/env.example)."
+        return "unknown setting", _misplaced(model, name, steps) or meant(key, _known(model, steps[:-1]))
     if kind == "literal_error":
-        return f"must be one of {context['expected']}", ""
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        near = get_close_matches(str(detail["input"]).strip().lower(), choices, n=1)
+        return f"must be one of {context['expected']}", f'Did you mean "{near[0]}"?' if near else "Write one of them in quotes."
     if kind == "missing":
         return "is missing", 'Add it, such as downstream = "officernd".' if steps == ["downstream"] else "Add it."
-    return _WORDS.get(kind, detail["msg"].replace("Input should be", "must be")), ""
+    return _WORDS.get(kind, detail["msg"].replace("Input should be", "must be")), _misplaced(model, name, steps)
+
+
+def _misplaced(model: type[BaseModel], name: str, steps: list[Any]) -> str:
+    """A hint for the name of a setting in another table than its own: TOML gives each line to the last header above it."""
+    within, key = tuple(steps[:-1]), str(steps[-1])
+    if len(within) > 1 or (within in _TABLES and key in _known(model, list(within))):
+        return ""
+    home = next((table for table in _TABLES if key in _known(model, list(table))), None)
+    if home is None:
+        return ""
+    header = ".".join(("connections", quoted(name), *home))
+    return f"{key} is a setting of [{header}]: write it {'right below it' if home else 'above the first of its other tables'}."
 
 
 def _known(model: type[BaseModel], steps: list[Any]) -> set[str]:

@@ -341,7 +341,8 @@ end
 LATER: Final = (
     END_UNFINISHED
     + r"""
--- later R token due spend touched W trouble -> 1 | 0 when refused; due: ms of Redis' clock, or + and ms from now
+-- later R token due spend touched W trouble body -> 1 | 0 when refused; due: ms of Redis' clock, or + and ms from now;
+-- body: the snapshot that `take` gave and that was not used, or nothing
 local R, token, due, spend, touched, W = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[5] == '1', tonumber(ARGV[6])
 local l = end_unfinished(R, token, touched, W)
 if not l then return 0 end
@@ -350,6 +351,9 @@ due = wait and now + tonumber(wait) or tonumber(due)
 if spend then redis.call('HINCRBY', 'relay:attempts', R, 1) end
 if ARGV[7] ~= '' then redis.call('HSET', 'relay:trouble', R, ARGV[7]) end
 local seq, lane = seq_of(R)
+if ARGV[8] ~= '' and not touched and seq == l.seq then                        -- [g: keep_seq]
+  redis.call('HSET', 'relay:body', R, ARGV[8])
+end
 if seq ~= l.seq and spend then                                                -- [g: later_seq]
   redis.call('HDEL', 'relay:attempts', R)
   ready(R, lane)

@@ -199,15 +199,17 @@ class Agenda:
         spend: bool,
         touched: bool,
         trouble: Mapping[str, object] | None = None,
+        unused: bytes = b"",
     ) -> bool:
         """Hands the record back, to be tried again after `wait_ms` or at `due_ms` of Redis' clock.
 
-        `touched`: a write was sent that is not known to have had no effect. False when the lease was lost.
+        `touched`: a write was sent that is not known to have had no effect. `unused`: the body that `take` gave, if this
+        run had only to wait; it is kept for the next run unless an event came. False when the lease was lost.
         """
         due = f"+{max(wait_ms, 0)}" if wait_ms is not None else str(due_ms or 0)
         told = orjson.dumps(trouble) if trouble else b""
         window = self.timing.window_ms
-        return bool(self._run("later", record.pack(), token, due, int(spend), int(touched), window, told))
+        return bool(self._run("later", record.pack(), token, due, int(spend), int(touched), window, told, unused))
 
     def bury(self, record: RecordKey, token: str, *, letter: bytes, touched: bool) -> str:
         """Makes the record a dead letter, unless something newer was admitted: then it is tried anew.

@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from mapping.agenda import key
+from mapping.scripts import SCRIPTS
 from workers.embedded import EmbeddedServer, EmbeddedServerFailed, free_port
 from workers.supervise import FIRST_PAUSE, LONGEST_PAUSE
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from workers.supervise import Guard, Screen
 
 CLEAN_STOP: Final = key("clean_stop")
+BORN: Final = key("born")
+FSYNC_MS: Final = 3000  # the append-only file reaches the disk every second
 PORT_FILE: Final = "redis-port"
 ORPHAN_SECONDS: Final = 5.0
 
@@ -77,6 +80,7 @@ class DataStore:
         if empty:
             # Nobody has ever written through this data, so no write can be under way (reference/agenda.md §9.4).
             self._note_clean_stop(before_ms=self._settings.window_ms + 1)
+        self._use_clean_stop()
         return self._server.url
 
     def tend(self) -> None:
@@ -106,6 +110,20 @@ class DataStore:
             self._note_clean_stop()
         self._server.stop()
         self._guard.last(None)
+
+    def _use_clean_stop(self) -> None:
+        """Takes the mark away, and lets it count only once its being gone is on the disk.
+
+        Otherwise a power cut within the next second would bring it back together with older data (model: guard `clean_stop`).
+        """
+        if self._server is None:
+            return
+        with contextlib.suppress(redis.RedisError), _client(self._server.url) as client:
+            client.eval(SCRIPTS["hello"], 0)
+            written = client.execute_command("WAITAOF", 1, 0, FSYNC_MS)
+            if not (isinstance(written, list) and written[0] == 1):
+                client.delete(BORN)
+                client.eval(SCRIPTS["hello"], 0)
 
     def _tell_guard(self, server: EmbeddedServer) -> None:
         if server.process is not None:

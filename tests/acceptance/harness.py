@@ -105,9 +105,7 @@ class System:
             self.officernd.control("POST", "limits", raised)
         self.api.headers["Authorization"] = "Bearer capsule-token"
         self.api.base_url = httpx.URL(f"{self.capsule.url}/api/v2/")
-        (self.directory / "relay.toml").write_text(
-            RULES.format(capsule=self.capsule.url, officernd=self.officernd.url, extra=self.extra)
-        )
+        (self.directory / "relay.toml").write_text(self.rules(), encoding="utf-8")
         if self.hooks:
             url = self.hook_url()
             self.capsule.control("POST", "hooks", [{"event": event, "targetUrl": url} for event in EVENTS])
@@ -121,6 +119,10 @@ class System:
         self.officernd.stop()
         if error is not None:
             print((self.directory / "up.log").read_text(errors="replace")[-6000:])
+
+    def rules(self) -> str:
+        """The text of relay.toml; what it needs of the simulators is running when this is asked."""
+        return RULES.format(capsule=self.capsule.url, officernd=self.officernd.url, extra=self.extra)
 
     @property
     def env(self) -> dict[str, str]:

@@ -378,6 +378,17 @@ def test_what_a_page_held_is_handed_on_once(bench: Bench) -> None:
     assert bench.take("bulk").body == b""
 
 
+def test_a_run_that_had_only_to_wait_keeps_its_snapshot_unless_an_event_came(bench: Bench) -> None:
+    snapshot(bench, bench.agenda.mark())
+    taken = bench.take("bulk")
+    bench.agenda.later(R, taken.token, wait_ms=0, spend=False, touched=False, unused=taken.body)
+    again = bench.take("bulk")
+    assert again.body == b"body"
+    bench.event()
+    bench.agenda.later(R, again.token, wait_ms=0, spend=False, touched=False, unused=again.body)
+    assert bench.take("live").body == b""
+
+
 @pytest.mark.parametrize("when", ["event before", "event after", "run ended", "run under way"])
 def test_what_a_page_held_is_refused_when_it_may_be_older_than_an_event_or_a_run(bench: Bench, when: str) -> None:
     if when in {"run ended", "run under way"}:

@@ -74,6 +74,7 @@ _ALL: Final[list[Machine]] = [
     Scenario("pause", edit=2, pause=2, crash=1, fail=1, loss=1),
     Scenario("reconcile", content="abc", edit=2, reconcile=1, crash=1, fail=1),
     Scenario("reconcile, slow", content="abc", edit=2, reconcile=1, slow=1, cut=1),
+    Scenario("reconcile, limit", content="abc", edit=2, reconcile=1, limit=1, workers=1, crash=1),
     Scenario("two reconciles", content="abc", edit=2, reconcile=2, workers=1, crash=1, loss=1),
     Scenario("gone", content="ab-", edit=2, redeliver=1, crash=1, reconcile=1),
     Scenario("restart", edit=2, workers=1, save=1, restore=1, crash=1),
@@ -115,6 +116,9 @@ GUARDS: Final[dict[str, Guard]] = {
     "snap_mark": Guard("lanes", "a snapshot is refused if an event was admitted since its mark"),
     "snap_seen": Guard("lanes", "a snapshot is refused if a run ended since its mark"),
     "snap_lease": Guard("reconcile", "a snapshot is refused while a run is under way"),
+    "keep_seq": Guard(
+        "reconcile, limit", "a snapshot is put back by a run that was told to wait only if no event came meanwhile"
+    ),
     "topup": Guard("queue", "sweep rings as many bells as records are ready"),
     "expiry": Guard("letters", "sweep takes back leases that ran out"),
     "due": Guard("letters", "sweep brings due records back"),

@@ -308,7 +308,8 @@ class Moves:
                 if self.left[costs]:  # before the write, or it was answered that it had no effect
 
                     def back(w: World) -> None:
-                        w.later(r, token, touched=False, spend=spend)
+                        unused = ver if state == "taken" and ver >= 0 and not spend else None
+                        w.later(r, token, touched=False, spend=spend, keep=unused)
 
                     self._end(i, f"worker {i} {text} {r} ({state}): later", back, costs)
             if self.left["bury"]:

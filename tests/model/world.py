@@ -204,8 +204,13 @@ class World:
         if lease[OWN]:
             rec[INTENT] = lease[FOREIGN] if self.on("keep_foreign") else None
 
-    def later(self, r: int, token: Key, *, touched: bool, place: str = "due", spend: bool = True) -> None:
-        """Without `spend` (a limit, a wait) a newer event waits too: a time was named before which no run can succeed."""
+    def later(
+        self, r: int, token: Key, *, touched: bool, place: str = "due", spend: bool = True, keep: int | None = None
+    ) -> None:
+        """Without `spend` (a limit, a wait) a newer event waits too: a time was named before which no run can succeed.
+
+        `keep`: the version in a snapshot that the run was given and has not used; it is put back unless an event came.
+        """
         rec = self.recs[r]
         if not self.owns(rec, token):
             if touched:
@@ -225,6 +230,9 @@ class World:
             rec[PLACE] = place
             if place == "look":
                 rec[INTENT] = self.stay(rec[INTENT])
+        newer = rec[SEQ] != lease[AT]
+        if keep is not None and not (newer and self.on("keep_seq")):
+            rec[BODY] = (keep, rec[COUNT] - newer)  # as many events as were admitted when it was taken
 
     def bury(self, r: int, token: Key) -> None:
         rec = self.recs[r]

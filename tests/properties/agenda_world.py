@@ -43,6 +43,7 @@ GUARDS_OFF: dict[str, tuple[tuple[str, str], ...]] = {
     "due": (("'relay:due', '-inf', now, 'LIMIT'", "'relay:due', '-inf', 0, 'LIMIT'"),),
     "unpark": (("ipairs(redis.call('SMEMBERS', 'relay:parking'))", "ipairs({})"),),
     "topup": (("if missing > 0 then", "if false then"),),
+    "keep_seq": (("and not touched and seq == l.seq then", "then"),),
     "pause": (("if not may_run(R) then ", "if false then "),),
 }
 
@@ -332,8 +333,10 @@ class World:
         assert taken is not None
         assert record is not None
         newer = (self.store.hget("relay:seq", record.key.pack()) or b"0").split()[0]
-        if self.agenda.later(record.key, taken.token, due_ms=due, spend=spend, touched=touched):
-            record.ended += 1
+        unused = taken.body if worker.state == "taken" and not spend else b""
+        if self.agenda.later(record.key, taken.token, due_ms=due, spend=spend, touched=touched, unused=unused):
+            # A run that puts its snapshot back has not ended anything that the snapshot could be older than.
+            record.ended += not (unused and int(newer) == taken.seq)
             if spend and int(newer) != taken.seq and self.store.hget("relay:place", record.key.pack()) == b"due":
                 raise Broken("I6: an event waits behind an older retry")
         worker.state = "idle"

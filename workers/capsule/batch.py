@@ -48,9 +48,9 @@ class Batch:
 
     `fetch` reads up to `size` ids, with a slot taken before; what its answer lacks is UNSETTLED. `slot` takes a slot of the
     limit for a lane, or returns the ms until one is expected. `alive_every_s` is how often a waiting caller is asked for its
-    `alive`. Ids that do not come alone leave at the earliest `gather_s` after the start of the call before them unless they
-    fill it, so that a single change is read at once while a burst fills its calls; `crowd` ids are full too, where no more
-    threads can ask.
+    `alive`. In a burst, when half a call is waiting or was sent last, ids leave at the earliest `gather_s` after the start of
+    the call before them unless they fill it, so that a few changes are read at once while a burst fills its calls; `crowd`
+    ids are full too, where no more threads can ask.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Batch:
 
     def _depart(self, alive: Callable[[], None]) -> int:
         """Waits until a batch may leave: gathered, a slot taken. Returns 0, or the ms of a wait that is too long."""
-        if self._last_size > 1 or len(self._waiting) > 1:
+        if 2 * max(self._last_size, len(self._waiting)) >= self._full:  # a burst; a few changes at once are read at once
             self._pause(self._last_call + self._gather_s, alive, enough=lambda: len(self._waiting) >= self._full)
         last = time.monotonic() + self._max_wait_ms / 1000
         while True:
