@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mapping.errors import Fault
+    from workers.flows.check_calls import Asked
 
 app = typer.Typer(
     name="capsule-relay",
@@ -164,23 +165,49 @@ def clock() -> None:
 
 
 @app.command()
-def check(as_json: AsJson = False) -> None:
-    """Read the environment and the rules file, and name everything that is wrong with them."""
-    try:
-        settings = load(os.environ)
-    except SettingsInvalid as error:
-        if as_json:
-            print_json({"ok": False, "faults": [_fault(fault) for fault in error.faults], "warnings": []})
-        else:
-            _say_faults(error.faults)
-        raise typer.Exit(1) from None
-    warnings = strangers(os.environ, settings.connections)
+def check(
+    live: Annotated[bool, typer.Option("--live", help="Also ask Capsule and OfficeRnD.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Name everything that is wrong with the rules file and the environment, with line and hint.
+
+    Exit status: 0 in order (warnings allowed), 1 something is wrong, 2 a side could not be asked.
+    """
+    from workers import check_report  # noqa: PLC0415 - loaded when used, so that every command starts fast
+    from workers.findings import inspect  # noqa: PLC0415 - the same
+
+    seen = inspect(os.environ)
+    findings, asked = seen.findings, None
+    if live and seen.settings is not None:
+        asked = _ask(seen.settings)
+        for one in asked:
+            findings += (*seen.located("fault", one.faults), *seen.located("warning", one.warnings))
+    left = check_report.exit_status(findings, asked or ())
     if as_json:
-        print_json({"ok": True, "faults": [], "warnings": [_fault(fault) for fault in warnings]})
-        return
-    _lines("warning: ", warnings)
-    number = len(settings.connections)
-    typer.echo(f"{settings.config_path} and the environment are in order: {number} connection{'' if number == 1 else 's'}.")
+        print_json(check_report.document(findings, asked))
+        raise typer.Exit(left)
+    for line in check_report.facts(asked or ()):
+        typer.echo(line)
+    check_report.show(findings, sys.stderr)
+    check_report.show_unasked(asked or (), sys.stderr)
+    if live and asked is None:
+        typer.echo("Neither side was asked: mend this first.", err=True)
+    if left == check_report.OK and seen.settings is not None:
+        number = len(seen.settings.connections)
+        agree = ", and both sides agree" if live else ""
+        typer.echo(f"{seen.file} and the environment are in order{agree}: {number} connection{'' if number == 1 else 's'}.")
+    raise typer.Exit(left)
+
+
+def _ask(settings: Settings) -> tuple[Asked, ...]:
+    """Both sides of every connection, with a word on whom we wait for."""
+    from rich.console import Console  # noqa: PLC0415 - loaded when used, so that every command starts fast
+
+    from workers.flows.check import ask  # noqa: PLC0415 - the same
+    from workers.http import Http  # noqa: PLC0415 - the same
+
+    with Http(user_agent=f"capsule-relay/{VERSION}") as http, Console(stderr=True).status("") as waiting:
+        return ask(settings, http, waiting.update)
 
 
 @app.command()
@@ -243,7 +270,3 @@ def status(as_json: AsJson = False) -> None:
 
 def _warn_of_strangers(settings: Settings) -> None:
     _lines("warning: ", strangers(os.environ, settings.connections))
-
-
-def _fault(fault: Fault) -> dict[str, str]:
-    return {"path": fault.path, "message": fault.message, "hint": fault.hint}

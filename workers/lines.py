@@ -44,7 +44,7 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class SyntaxFault:
-    """What the standard reader does not accept. `line` and `column` count from 1; `message` holds nothing of the file's values."""
+    """What the standard reader does not accept. `line` and `column` count from 1; `message` holds no value of the file."""
 
     line: int
     column: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -28,10 +29,10 @@ def die_with_parent() -> None:
     """On Linux: the kernel ends this process when its parent does, even by `kill -9` (dramatiq-redis.md D8)."""
     if sys.platform != "linux":
         return
-    parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        # The parent ended between the two lines, so no signal will come.
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid:
+        # It ended before the line above, so no signal will come.
         os._exit(WATCHDOG_STATUS)
 
 

@@ -35,6 +35,14 @@ def worker_processes(system: System) -> list[int]:
     return found
 
 
+def ended(process: int) -> bool:
+    """Whether a process is gone, or is a zombie that nobody has fetched yet."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
     with System(tmp_path) as running:
@@ -84,6 +92,20 @@ def test_a_killed_worker_group_leaves_nothing_out_of_step_and_nothing_doubled(sy
     print(f"in step {time.monotonic() - killed:.1f} s after the last edit; {in_step(system)}")
     with system.store() as store:
         assert store.hlen("relay:letters") == 0
+
+
+@pytest.mark.timeout(120)
+def test_a_killed_master_leaves_no_orphan_and_work_goes_on(system: System) -> None:
+    before = worker_processes(system)
+    parents = {process: int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1]) for process in before}
+    (child,) = [process for process, parent in parents.items() if parent in before]
+
+    os.kill(parents[child], signal.SIGKILL)
+
+    until(lambda: ended(child), "the child ended with its master", seconds=5)
+    until(lambda: worker_processes(system), "the workers were started again")
+    made = system.party(type="person", firstName="After", lastName="Restart", tags=[{"name": "member"}])
+    until(lambda: system.linked("members", made["id"]), "a change comes over", seconds=30)
 
 
 @pytest.mark.timeout(900)
