@@ -100,9 +100,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What Redis says of a record at one moment."""
+    """What Redis says of a record at one moment. `place` is where it waits in the agenda, None when it is not open."""
 
-    is_open: bool
+    place: str | None
     letter: bool
     entry: Entry | None
 
@@ -143,10 +143,14 @@ class Ledger:
         """
         try:
             pipe = self.client.pipeline(transaction=True)
-            pipe.hexists(key("seq"), record.pack())
+            pipe.hget(key("place"), record.pack())
             pipe.hexists(LETTERS, record.pack())
             pipe.hget(ledger_key(record.connection), record.field)
-            is_open, letter, stored = pipe.execute()
+            place, letter, stored = pipe.execute()
         except redis.RedisError as error:
             raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
-        return Known(is_open=bool(is_open), letter=bool(letter), entry=self._parse(stored) if stored is not None else None)
+        return Known(
+            place=place.decode() if place is not None else None,
+            letter=bool(letter),
+            entry=self._parse(stored) if stored is not None else None,
+        )

@@ -65,16 +65,13 @@ def agrees(entry: Entry | None, seen: Mapping[str, Any]) -> bool:
     return dict(entry.state[PASSES_ON]) == dict(seen)
 
 
-def concerns_others(entry: Entry | None, now: Mapping[str, Any], *, linked: bool, letter: bool, from_full_pass: bool) -> bool:
+def concerns_others(entry: Entry | None, now: Mapping[str, Any], *, linked: bool, from_full_pass: bool) -> bool:
     """Whether what others take from this record is not what it was when they may have been judged.
 
-    That is also so when it was held or a dead letter, since others may be held with it, and when it has just got its
-    downstream id, since others may wait for that. A record that was never looked at concerns others only if it passes
-    something on; in a full pass it does not: the pass opens every record itself, and asking for the people of each
-    organisation would cost one call for each.
+    That is also so when it has just got its downstream id, since others may wait for that. A record that was never looked
+    at concerns others only if it passes something on; in a full pass it does not: the pass opens every record itself, and
+    asking for the people of each organisation would cost one call for each.
     """
-    if letter or (entry is not None and entry.outcome == "held"):
-        return True
     if entry is None:
         return not agrees(None, now) and not from_full_pass
     return not agrees(entry, now) or (linked and entry.id is None)

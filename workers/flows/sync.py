@@ -144,7 +144,7 @@ class Case:
         """A person must decide something. Not an error: shown with its reason, tried again when record or rules change."""
         self.line["held"] = held.code
         now = passes_on(self.connection, self.downstream, subject)
-        self._tell_others(subject.record, now, linked=False)
+        self._tell_others(subject.record, now, linked=False, held=True)
         state = {PASSES_ON: now, "held": [held.code, held.text]}
         return self._conclude("held", subject.verdict.why, is_in=subject.verdict.is_in, applied=self._there(), state=state)
 
@@ -167,12 +167,14 @@ class Case:
         Raises:
             WaitForOther: the other record is on its way.
         """
-        if not known.is_open:
+        if known.place is None:
             if known.letter:
                 return Held("other_dead", f"{text}: {other.kind} {other.id} is a dead letter")
             if or_held and known.entry is not None and "held" in known.entry.state:
                 return Held("other_held", f"{text}: {other.kind} {other.id} is held, {known.entry.state['held'][1]}")
-        if self.run.lane == "live" or not known.is_open:
+        # One that waits for a time of its own is left to it: brought forward by everybody who rests on it, it would spend
+        # its attempts in no time, and a held one would go round with them.
+        if known.place is None or (known.place == "bulk" and self.run.lane == "live"):
             self.run.services.agenda.open([other], lane=self.run.lane, why="finding")
         raise WaitForOther(other, text)
 
@@ -183,14 +185,18 @@ class Case:
             return None
         return Applied(id=entry.id, resource=entry.resource, wrote=entry.wrote, notes=())
 
-    def _tell_others(self, record: object, now: Mapping[str, Any], *, linked: bool) -> None:
-        """Opens what rests on this record, if what it passes on has changed. A party that is gone takes its deals along."""
+    def _tell_others(self, record: object, now: Mapping[str, Any], *, linked: bool, held: bool = False) -> None:
+        """Opens what rests on this record, if what it passes on has changed. A party that is gone takes its deals along.
+
+        Also when it ceases to be held or a dead letter, since others are held with it.
+        """
         run = self.run
         gone_party = isinstance(record, Gone) and record.kind == "party"
         if not (gone_party or isinstance(record, Organisation | Person)):
             return
         full_pass = bool(run.taken.body)
-        if concerns_others(self.entry, now, linked=linked, letter=self.letter, from_full_pass=full_pass):
+        freed = self.letter or (self.entry is not None and self.entry.outcome == "held" and not held)
+        if freed or concerns_others(self.entry, now, linked=linked, from_full_pass=full_pass):
             capsule = run.services.capsule(run.record.connection)
             organisation = gone_party or isinstance(record, Organisation)
             self.line["fan_out"] = fan_out(run, self.connection, capsule, organisation=organisation)
