@@ -134,6 +134,16 @@ def test_only_the_holder_of_the_lease_is_heard(bench: Bench) -> None:
     assert bench.done(second).accepted
 
 
+def test_without_the_token_a_worker_that_lost_its_lease_would_be_heard(store: redis.Redis) -> None:
+    bench = Bench(store, off="token")
+    bench.event()
+    first = bench.take()
+    bench.move(L + 1)
+    bench.sweep()
+    bench.take()
+    assert bench.done(first).accepted
+
+
 def test_hold_prolongs_the_lease(bench: Bench) -> None:
     bench.event()
     taken = bench.take()

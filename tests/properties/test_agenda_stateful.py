@@ -173,7 +173,7 @@ def test_every_promise_holds_in_any_order_of_steps(store: redis.Redis, restarts:
 # Those that this small world catches soon. The model (tests/model) switches every guard off in turn.
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "guard", ["token", "seq", "later_seq", "bury_seq", "intent", "snap_mark", "snap_drop", "expiry", "topup", "pause"]
+    "guard", ["seq", "later_seq", "bury_seq", "intent", "snap_mark", "snap_lease", "snap_drop", "expiry", "due", "topup", "pause"]
 )
 def test_a_guard_switched_off_breaks_a_promise(store: redis.Redis, guard: str) -> None:
     made = machine(store, guard)

@@ -22,14 +22,16 @@ from workers.flows.upsert import Applied, Upsert, WaitForWindow
 from workers.ledger import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from mapping.plan import Note
     from mapping.rules import Connection
     from workers.agenda import Taken
     from workers.downstream.port import Downstream, Subject
     from workers.ledger import Known, Outcome
     from workers.services import Services
 
+NOTES: Final = "notes"
 WAIT_FOR_OTHER_MS: Final = (2_000, 60_000)
 TEXT_LENGTH: Final = 500
 
@@ -133,11 +135,7 @@ class Case:
         """The downstream holds what it should."""
         now = passes_on(self.connection, self.downstream, subject)
         self._tell_others(subject.record, now, linked=True)
-        known = {tuple(note) for note in (self.entry.state.get("notes", []) if self.entry else [])}
-        for note in applied.notes:
-            if (note.code, note.text) not in known:
-                self.run.services.log.info("note", record=self.run.record.pack(), code=note.code)
-        state = {PASSES_ON: now, "notes": [[note.code, note.text] for note in applied.notes]}
+        state = {PASSES_ON: now, NOTES: self._told(applied.notes)}
         return self._conclude("in_step", subject.verdict.why, is_in=True, applied=applied, state=state)
 
     def hold(self, subject: Subject, held: Held) -> Conclusion:
@@ -156,7 +154,8 @@ class Case:
             wanted = self.downstream.released(there.resource, there.wrote)
             if wanted is not None:
                 there = self.upsert.release(there.resource, there.id, wanted)
-        return self._conclude(outcome, why, is_in=False, applied=there, state={PASSES_ON: dict(now)})
+        state = {PASSES_ON: dict(now), NOTES: self._told(there.notes if there is not None else ())}
+        return self._conclude(outcome, why, is_in=False, applied=there, state=state)
 
     def wait_or_hold(self, other: RecordKey, known: Known, text: str, *, or_held: bool = True) -> Held:
         """The other record is opened and waited for; if a person must act on it first, this one is held with it.
@@ -177,6 +176,14 @@ class Case:
         if known.place is None or (known.place == "bulk" and self.run.lane == "live"):
             self.run.services.agenda.open([other], lane=self.run.lane, why="finding")
         raise WaitForOther(other, text)
+
+    def _told(self, notes: Sequence[Note]) -> list[list[str]]:
+        """What the downstream does not let us do, as the ledger keeps it; logged the first time for this record."""
+        known = {tuple(note) for note in (self.entry.state.get(NOTES, []) if self.entry is not None else [])}
+        for note in notes:
+            if (note.code, note.text) not in known:
+                self.run.services.log.info("note", record=self.run.record.pack(), code=note.code)
+        return [[note.code, note.text] for note in notes]
 
     def _there(self) -> Applied | None:
         """What the ledger says is there, if this record was ever written."""
