@@ -20,6 +20,10 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SECRET: Final = re.compile(r"token|secret|password|client_id|api_key", re.IGNORECASE)
 _SLASH: Final = re.compile(r"\s*/\s*")
 _NO_SECRETS: Final = "secrets do not stand in this file"
+# Secrets of a connection, without RELAY_<NAME>_ before them (DESIGN.md §6, Environment).
+_VARIABLES: Final = frozenset(
+    {"CAPSULE_TOKEN", "CAPSULE_CLIENT_ID", "CAPSULE_CLIENT_SECRET", "OFFICERND_CLIENT_ID", "OFFICERND_CLIENT_SECRET"}
+)
 _TABLES: Final[tuple[tuple[str, ...], ...]] = ((), ("capsule",), ("officernd",))  # those with settings of fixed names
 _WORDS: Final[Mapping[str, str]] = {
     "string_type": "must be a text in quotes",
@@ -31,6 +35,13 @@ _WORDS: Final[Mapping[str, str]] = {
     "dict_type": "must be a table",
     "model_type": "must be a table",
     "missing": "is missing",
+}
+
+_HINTS: Final[Mapping[str, str]] = {
+    "string_type": 'Write "…".',
+    "list_type": "Put the brackets in, also around a single one.",
+    "dict_type": "Write its header in brackets, and its settings below it.",
+    "model_type": "Write its header in brackets, and its settings below it.",
 }
 
 
@@ -50,7 +61,7 @@ def meant(key: str, known: Iterable[str]) -> str:
 def at_top(key: str) -> Fault:
     """A key beside the connections, where nothing else stands."""
     if is_secret(key):
-        return Fault(quoted(key), _NO_SECRETS, "Set it in the environment (deploy/env.example).")
+        return Fault(quoted(key), _NO_SECRETS, "Set it in the environment (deploy/env.example), and have a new one made.")
     return Fault(quoted(key), "unknown setting", meant(key, ("connections",)))
 
 
@@ -141,7 +152,9 @@ def _words(detail: ErrorDetails, name: str, steps: list[Any], model: type[BaseMo
     if kind == "extra_forbidden":
         key = str(steps[-1])
         if is_secret(key):
-            return _NO_SECRETS, f"Set RELAY_{name.upper()}_… in the environment (deploy/env.example)."
+            known = "_".join(map(str, steps)).upper()
+            variable = f"RELAY_{name.upper()}_{known if known in _VARIABLES else '…'}"
+            return _NO_SECRETS, f"Set {variable} in the environment (deploy/env.example), and have a new one made."
         return "unknown setting", _misplaced(model, name, steps) or meant(key, _known(model, steps[:-1]))
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
@@ -149,7 +162,20 @@ def _words(detail: ErrorDetails, name: str, steps: list[Any], model: type[BaseMo
         return f"must be one of {context['expected']}", f'Did you mean "{near[0]}"?' if near else "Write one of them in quotes."
     if kind == "missing":
         return "is missing", 'Add it, such as downstream = "officernd".' if steps == ["downstream"] else "Add it."
-    return _WORDS.get(kind, detail["msg"].replace("Input should be", "must be")), _misplaced(model, name, steps)
+    message = _WORDS.get(kind, detail["msg"].replace("Input should be", "must be"))
+    return message, _misplaced(model, name, steps) or _default(model, steps) or _HINTS.get(kind, "")
+
+
+def _default(model: type[BaseModel], steps: list[Any]) -> str:
+    """A hint for a value that cannot be used: what holds without the line."""
+    within, key = tuple(steps[:-1]), str(steps[-1])
+    if within not in _TABLES or key not in _known(model, list(within)):
+        return ""
+    default = _table(model, list(within)).model_fields[key].default
+    if not isinstance(default, bool | int | float | str):
+        return ""
+    shown = str(default).lower() if isinstance(default, bool) else f'"{default}"' if isinstance(default, str) else f"{default:g}"
+    return f"Without the line it is {shown}."
 
 
 def _misplaced(model: type[BaseModel], name: str, steps: list[Any]) -> str:
@@ -166,8 +192,13 @@ def _misplaced(model: type[BaseModel], name: str, steps: list[Any]) -> str:
 
 def _known(model: type[BaseModel], steps: list[Any]) -> set[str]:
     """The settings of the table to which the path leads."""
+    return set(_table(model, steps).model_fields) - {"name"}
+
+
+def _table(model: type[BaseModel], steps: list[Any]) -> type[BaseModel]:
     inner: Any = model
     for step in steps:
         annotation = inner.model_fields[step].annotation
         inner = next((part for part in (annotation, *get_args(annotation)) if hasattr(part, "model_fields")), model)
-    return set(inner.model_fields) - {"name"}
+    found: type[BaseModel] = inner
+    return found

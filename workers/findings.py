@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mapping.errors import Fault, RulesInvalid
 from mapping.rules import parse
-from mapping.rules_faults import is_secret
+from mapping.rules_faults import is_secret, quoted
 from mapping.rules_warnings import warnings
 from workers.environment_warnings import of_environment
 from workers.lines import Lines, SyntaxFault, read, split
@@ -209,7 +209,7 @@ def _of_syntax(places: Places, fault: SyntaxFault) -> Finding:
     elif equals:
         line = key + equals + _OPAQUE.sub(HIDDEN, hide(value.partition(" #")[0]))
     header = next((found[1] for one in places.raw[fault.line - 1 :: -1] if (found := _HEADER.match(one))), "")
-    path = ".".join(part for part in (header.strip(), fault.key) if part) if fault.key else places.file
+    path = ".".join(part for part in (header.strip(), quoted(fault.key)) if part) if fault.key else places.file
     said = Fault(path, f"is not TOML: {message}", hint)
     return Finding("fault", said, places.file, fault.line, fault.column, _printable(line.rstrip()))
 

@@ -24,7 +24,7 @@ _STRING: Final = re.compile(
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PLAIN: Final = re.compile(r"[^,\]}#\n]+")  # numbers, dates, true and false
 _PLACE: Final = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
-_SIMPLE: Final = re.compile(r"\s*(?:[\w.-]|\"[^\"]*\"|'[^']*'|[ \t])+?\s*=(?!=)")
+_SIMPLE: Final = re.compile(r"\s*(?:[\w.-]|\"[^\"]*\"|'[^']*'|[ \t])+?\s*=")
 _OPENS_LIST: Final = re.compile(r"[^=#]*=\s*\[")
 _TRIPLE: Final = re.compile(r"\"{3}|'{3}")
 _HEADER: Final = re.compile(r"\s*\[[\w.\"' -]+")

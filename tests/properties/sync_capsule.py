@@ -109,9 +109,10 @@ class CapsuleSide:
             return {key: [{"id": one["id"], "_delete": True} for one in fitting[:1]]}
         return {key: [{"id": fitting[0]["id"], **element} if fitting else {**element, **(where or {})}]}
 
-    def own_field(self, record: RecordKey, name: str, value: str | None) -> Document:
-        """The change of a custom field by its name."""
-        return {"fields": [{"definition": {"name": name}, "value": value}]}
+
+def own_field(name: str, value: str | None) -> Document:
+    """The change of a custom field by its name."""
+    return {"fields": [{"definition": {"name": name}, "value": value}]}
 
 
 def own(body: Document) -> Document:

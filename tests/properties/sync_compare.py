@@ -74,12 +74,16 @@ class Allowed:
     when: Callable[[Pair], bool]
 
 
-FORM: Final = "issue A2: names, e-mails, phones, Twitter, URLs normalised on both sides so that nothing is written twice for its form"
+FORM: Final = (
+    "issue A2: names, e-mails, phones, Twitter, URLs normalised on both sides so that nothing is written twice for its form"
+)
 REFUSED: Final = (
     "DESIGN §6: what OfficeRnD refuses to change after creation (member location, deal size, probability) goes to a capsule_… "
     "property and is reported as such"
 )
-PARTY: Final = "DESIGN §6, edges, Release and Links with officernd.md §3.3: an opportunity's member and company are given by POST alone"
+PARTY: Final = (
+    "DESIGN §6, edges, Release and Links with officernd.md §3.3: an opportunity's member and company are given by POST alone"
+)
 EXCEPTIONS: Final = (
     Allowed("members", "location", REFUSED, lambda pair: pair.noted("location_fixed")),
     Allowed("opportunities", "dealSize", REFUSED, lambda pair: pair.noted("deal_size_fixed")),
@@ -143,7 +147,12 @@ def by_link(state: Document) -> dict[tuple[str, int], Document]:
 
 
 def differences(
-    state: Document, fresh: Document, entries: Mapping[RecordKey, Entry], fresh_entries: Mapping[RecordKey, Entry], *, on_gone: str
+    state: Document,
+    fresh: Document,
+    entries: Mapping[RecordKey, Entry],
+    fresh_entries: Mapping[RecordKey, Entry],
+    *,
+    on_gone: str,
 ) -> list[str]:
     """What differs without leave, in words."""
     found = _ledgers(entries, fresh_entries)
@@ -159,7 +168,7 @@ def differences(
         elif entry is None or entry.id != old[where]["_id"]:
             found.append(f"{where}: the ledger does not know it: {entry}")
         elif where not in new:
-            found += left_behind(resource, number, old[where], entry, state["manual_statuses"], on_gone)
+            found += left_behind(where, old[where], entry, manual=state["manual_statuses"], on_gone=on_gone)
         elif key in fresh_entries and fresh_entries[key].outcome == "in_step" and entry.outcome == "in_step":
             mine, theirs = flat(resource, old[where], ids), flat(resource, new[where], fresh_ids)
             for name in OURS[resource]:
@@ -195,15 +204,12 @@ def _told(entry: Entry) -> tuple[Any, ...]:
     return entry.outcome, entry.is_in, held[0], entry.state.get("passes_on")
 
 
-def left_behind(
-    resource: str, number: int, body: Document, entry: Entry, manual: Mapping[str, str], on_gone: str
-) -> list[str]:
+def left_behind(where: tuple[str, int], body: Document, entry: Entry, *, manual: Mapping[str, str], on_gone: str) -> list[str]:
     """What a record that a fresh sync would not make should look like: left, hidden, deleted or held in Capsule since."""
-    where = f"{resource} {number}"
     if entry.outcome not in {"out", "gone", "held"}:
         return [f"{where}: a fresh sync does not make it, and its entry says {entry.outcome}"]
     left = entry.outcome != "held"
-    expected = "former" if left and on_gone == "former" and resource == "members" else None
+    expected = "former" if left and on_gone == "former" and where[0] == "members" else None
     if manual.get(body["_id"]) != expected and left:
         return [f"{where}: it left; its status by hand is {manual.get(body['_id'])}, and on_gone = {on_gone}"]
     return []

@@ -6,7 +6,9 @@ something happen outside, right before or after a request.
 
 from __future__ import annotations
 
+import contextlib
 import time
+import traceback
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -44,6 +46,8 @@ CALL_S: Final = 0.3  # D
 STRAY_S: Final = 0.6  # S
 SETTLES_WITHIN: Final = 3_000  # rounds of the clock
 MOST_RUNS: Final = 5_000
+RUN_MS: Final = 10  # how long a run takes on the test's clock
+MOST_RUNS_A_SECOND: Final = 25  # of one record: more is a loop that burns the vendors' limits
 LIMITS_FORGOTTEN_MS: Final = 1_000
 WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
 TEXTS: Final = texts()
@@ -81,8 +85,6 @@ class Log:
 
     def exception(self, event: str, **fields: Any) -> None:
         """An error of our own code: a defect whatever comes of it."""
-        import traceback
-
         self.bugs.append(f"{event} {fields} {traceback.format_exc()}")
 
 
@@ -113,14 +115,12 @@ class Gate:
         if trap.what == "kill before":
             raise Killed
         if trap.what == "kill after":
-            try:
+            with contextlib.suppress(WorkerError):
                 self.http.request(method, url, **rest)
-            except WorkerError:
-                pass
             raise Killed
         if trap.what == "freeze":
             self.relay.pass_time(self.relay.lease_ms + 1)
-            self.relay.drain(self.relay.other())
+            self.relay.drain(self.relay.other(), run_ms=0)
         trap.act()
         return self.http.request(method, url, **rest)
 
@@ -160,6 +160,8 @@ class Relay:
     log: Log = field(default_factory=Log)
     runs: int = 0
     kills: int = 0
+    loops: set[RecordKey] = field(default_factory=set)
+    _ran: dict[RecordKey, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.settings = Settings(
@@ -253,8 +255,8 @@ class Relay:
     def other(self) -> Process:
         return self.processes[1]
 
-    def drain(self, process: Process | None = None, most: int = MOST_RUNS) -> int:
-        """Works until nothing is ready, or for `most` runs. Returns how many there were."""
+    def drain(self, process: Process | None = None, most: int = MOST_RUNS, *, run_ms: int = RUN_MS) -> int:
+        """Works until nothing is ready, or for `most` runs of `run_ms` each. Returns how many there were."""
         done = 0
         while done < most:
             chosen = process or self.processes[0]
@@ -262,15 +264,24 @@ class Relay:
             if taken is None:
                 return done
             done += 1
-            self.runs += 1
-            if self.runs > MOST_RUNS:
-                raise NotSettled(f"{self.runs} runs in one history")
+            self._count(taken.record)
             try:
                 synchronise(chosen.services, taken)
             except Killed:
                 self.kills += 1
                 self._replace(chosen)
+            self.now_us += run_ms * 1000
+            self._set_time()
         return done
+
+    def _count(self, record: RecordKey) -> None:
+        self.runs += 1
+        if self.runs > MOST_RUNS:
+            raise NotSettled(f"{self.runs} runs in one history")
+        recent = [at for at in self._ran.get(record, []) if at > self.now - 1_000]
+        self._ran[record] = [*recent, self.now]
+        if len(recent) > MOST_RUNS_A_SECOND:
+            self.loops.add(record)
 
     def _next(self, process: Process) -> Taken | None:
         lanes: tuple[Lane, ...] = ("bulk", "solo")
@@ -312,8 +323,10 @@ class Relay:
 
     def _next_ms(self) -> int:
         """When the clock will find something to do."""
-        times = [score for name in ("due", "leases") for _, score in self.store.zrange(key(name), 0, 0, withscores=True)]  # type: ignore[union-attr] # redis-py types it as awaitable too
-        for value in self.store.hgetall(key("paused")).values():  # type: ignore[union-attr] # the same
+        first: list[Any] = [self.store.zrange(key(name), 0, 0, withscores=True) for name in ("due", "leases")]
+        times = [score for found in first for _, score in found]
+        paused: Any = self.store.hgetall(key("paused"))
+        for value in paused.values():
             until, probe, _ = value.decode().split(" ", 2)
             times += [float(one) for one in (until, probe) if one not in {"inf", "-"}]
         return int(min(times, default=self.now + 1_000))
@@ -343,7 +356,9 @@ class Relay:
         """What should be empty when nothing is open (reference/agenda.md §7, I1 and I10)."""
         hashes = ("seq", "place", "lease", "body", "attempts", "deaths", "trouble", "intent", "paused", "probe")
         sizes: dict[str, Any] = {name: self.store.hlen(key(name)) for name in hashes}
-        sizes |= {name: self.store.zcard(key(name)) for name in ("open", "due", "leases", "ready:live", "ready:bulk", "ready:solo")}
+        sizes |= {
+            name: self.store.zcard(key(name)) for name in ("open", "due", "leases", "ready:live", "ready:bulk", "ready:solo")
+        }
         return {name: size for name, size in sizes.items() if size}
 
 

@@ -55,6 +55,16 @@ def test_an_opportunity_of_a_delivery_is_read_whole() -> None:
     assert (found.amount, found.currency, found.duration_basis, found.duration) == (Decimal(650), "GBP", "FIXED", None)
     assert (found.probability, found.expected_close_on, found.closed_on) == (0, "2015-11-15", "2015-11-12")
     assert found.tags is None
+    assert found.raw["id"] == 12, "own fields read from what Capsule answered"
+
+
+def test_what_an_opportunity_and_an_organisation_carry_beside_is_read() -> None:
+    times = {"createdAt": "2026-03-04T10:43:23Z", "updatedAt": "2026-03-05T10:43:23Z"}
+    body = {"id": 1, "party": {"id": 2}, "milestone": {"id": 3}, "tags": [{"id": 1, "name": "vip"}], **times}
+    deal = capsule.opportunity(body)
+    assert (deal.created_at, deal.updated_at, deal.tags) == (*times.values(), ("vip",))
+    company = capsule.party({"id": 1, "type": "organisation", "about": "x", **times})
+    assert (company.created_at, company.updated_at, company.raw["about"]) == (*times.values(), "x")
 
 
 def test_missing_optional_keys_are_empty() -> None:
@@ -86,16 +96,18 @@ def test_an_organisation_embedded_with_its_tags_comes_with_the_person() -> None:
 
 
 def test_the_word_private_is_never_read_as_the_name_of_a_hidden_record() -> None:
-    person = capsule.party({"id": 1, "type": "person", "firstName": None, "lastName": "Private", "isRestricted": True})
+    person = capsule.party({"id": 1, "type": "person", "firstName": "Private", "lastName": "Private", "isRestricted": True})
     organisation = capsule.party({"id": 2, "type": "organisation", "name": "Private", "isRestricted": True})
     opportunity = capsule.opportunity({"id": 3, "name": "Private", "isRestricted": True})
     assert isinstance(person, Person)
     assert isinstance(organisation, Organisation)
-    assert (person.last_name, organisation.name, opportunity.name) == ("", "", "")
+    assert (person.first_name, person.last_name, organisation.name, opportunity.name) == ("", "", "", "")
     assert person.restricted
     assert organisation.restricted
     assert opportunity.restricted
-    assert opportunity.party_id is None
+    assert (opportunity.party_id, opportunity.party_type) == (None, "")
+    assert (opportunity.milestone_id, opportunity.milestone_name) == (None, "")
+    assert (opportunity.amount, opportunity.currency) == (None, "")
 
 
 def test_a_hidden_organisation_of_a_person_is_known_as_hidden() -> None:
@@ -164,6 +176,82 @@ def test_what_is_no_party_is_refused_by_the_key_at_fault(body: object, words: st
 def test_what_is_no_opportunity_is_refused_by_the_key_at_fault(keys: dict[str, Any], words: str) -> None:
     with pytest.raises(UnreadableRecord, match=words):
         capsule.opportunity({"id": 1, "party": {"id": 2}, "milestone": {"id": 3}, **keys})
+
+
+def test_numbers_up_to_the_largest_long_are_read() -> None:
+    assert capsule.party({"id": 2**63 - 1, "type": "organisation"}).id == 2**63 - 1
+    found = capsule.opportunity({"id": 1, "party": {"id": 2}, "milestone": {"id": 3}, "duration": 2**63 - 1})
+    assert found.duration == 2**63 - 1
+
+
+DEAL = {"id": 1, "party": {"id": 2}, "milestone": {"id": 3}}
+NOT_TEXT = "is not a text"
+AT_FAULT = [
+    *(("person", key, 5, NOT_TEXT) for key in ("firstName", "lastName", "createdAt", "updatedAt")),
+    *(("organisation", key, 5, NOT_TEXT) for key in ("name", "createdAt", "updatedAt")),
+    *(
+        (kind, key, 5, "is not a list")
+        for kind in ("person", "organisation")
+        for key in ("emailAddresses", "phoneNumbers", "websites", "tags")
+    ),
+    *(
+        ("opportunity", key, 5, NOT_TEXT)
+        for key in ("name", "durationBasis", "expectedCloseOn", "closedOn", "createdAt", "updatedAt")
+    ),
+    ("opportunity", "tags", 5, "is not a list"),
+    ("opportunity", "party", 5, "is not a JSON object"),
+    ("opportunity", "milestone", 5, "is not a JSON object"),
+    ("milestone", "name", 5, NOT_TEXT),
+    ("milestone", "pipeline", 5, "is not a JSON object"),
+    ("milestone", "probability", "often", "is not a whole number"),
+]
+READ = {
+    "person": lambda keys: capsule.party({"id": 1, "type": "person", **keys}),
+    "organisation": lambda keys: capsule.party({"id": 1, "type": "organisation", **keys}),
+    "opportunity": lambda keys: capsule.opportunity({**DEAL, **keys}),
+    "milestone": lambda keys: capsule.milestone({"id": 1, **keys}),
+}
+
+
+@pytest.mark.parametrize(("kind", "key", "value", "words"), AT_FAULT, ids=[f"{row[0]}-{row[1]}" for row in AT_FAULT])
+def test_a_key_of_another_type_is_named_with_its_record(kind: str, key: str, value: Any, words: str) -> None:
+    record = f"{'party' if kind in {'person', 'organisation'} else kind} 1"
+    with pytest.raises(UnreadableRecord) as raised:
+        READ[kind]({key: value})
+    assert str(raised.value) == f"`{key}` of {record} {words}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "message"),
+    [
+        ("person", {"emailAddresses": [{"address": 5}]}, "`address` of `emailAddresses` of party 1 is not a text"),
+        ("person", {"websites": [{"service": 5}]}, "`service` of `websites` of party 1 is not a text"),
+        ("person", {"websites": [{"address": 5}]}, "`address` of `websites` of party 1 is not a text"),
+        ("person", {"websites": [{"url": 5}]}, "`url` of `websites` of party 1 is not a text"),
+        ("person", {"id": None}, "a person has no usable `id`"),
+        ("organisation", {"id": None}, "an organisation has no usable `id`"),
+        ("opportunity", {"id": None}, "an opportunity has no usable `id`"),
+        ("opportunity", {"party": {}}, "the party of opportunity 1 has no usable `id`"),
+        ("opportunity", {"party": {"id": 2, "type": 5}}, "`type` of opportunity 1 is not a text"),
+        ("opportunity", {"milestone": {}}, "the milestone of opportunity 1 has no usable `id`"),
+        ("opportunity", {"milestone": {"id": 3, "name": 5}}, "`name` of opportunity 1 is not a text"),
+        ("opportunity", {"value": {"currency": 5}}, "`currency` of opportunity 1 is not a text"),
+        ("milestone", {"id": None}, "a milestone has no usable `id`"),
+        ("milestone", {"pipeline": {}}, "the pipeline of milestone 1 has no usable `id`"),
+        ("milestone", {"pipeline": {"id": 2, "name": 5}}, "`name` of milestone 1 is not a text"),
+    ],
+)
+def test_a_fault_inside_a_record_is_named_with_its_place(kind: str, keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(UnreadableRecord) as raised:
+        READ[kind](keys)
+    assert str(raised.value) == message
+
+
+def test_what_is_no_object_is_named_by_what_was_asked_for() -> None:
+    for read, what in ((capsule.party, "a party"), (capsule.opportunity, "an opportunity"), (capsule.milestone, "a milestone")):
+        with pytest.raises(UnreadableRecord) as raised:
+            read([])
+        assert str(raised.value) == f"{what} is not a JSON object"
 
 
 def test_a_milestone_is_read_with_its_pipeline() -> None:

@@ -137,6 +137,24 @@ def test_no_reason_repeats_the_body() -> None:
     assert not caught.value.event
 
 
+@pytest.mark.parametrize(
+    ("document", "event"),
+    [
+        ({"event": "party/updated"}, "party/updated"),
+        ({"event": "canary/event"}, ""),
+        ({"event": "party/updated", "payload": {}}, "party/updated"),
+        ({"event": "canary/event", "payload": []}, ""),
+        ([], ""),
+    ],
+    ids=["no payload", "no payload and an unknown event", "payload is an object", "unknown event", "no object"],
+)
+def test_an_unreadable_delivery_is_kept_under_its_event_if_that_is_known(document: object, event: str) -> None:
+    with pytest.raises(UnreadableDelivery) as caught:
+        delivery(document)
+    assert caught.value.event == event
+    assert caught.value.records == ()
+
+
 def test_each_downstream_says_which_kinds_concern_it() -> None:
     assert kinds_of_interest("officernd") == {"party", "opportunity"}
     assert kinds_of_interest("unified") == set(KINDS)

@@ -44,6 +44,8 @@ RECORD: dict[str, Any] = {
         pytest.param("url", "'acme.example'", "https://acme.example", id="address"),
         pytest.param("socialProfiles.twitter", "'@ada'", "ada", id="twitter"),
         pytest.param("phone", "'0113  496'", "0113 496", id="phone"),
+        pytest.param("name", "' Ada  Example'", "Ada Example", id="name"),
+        pytest.param("description", "' two  spaces '", "two  spaces", id="a text keeps its inner spaces"),
         pytest.param("startDate", "since", "2026-02-03T00:00:00.000Z", id="date"),
         pytest.param("isContactPerson", "flag", True, id="a truth"),
         pytest.param("isContactPerson", "!flag", False, id="false is a value"),
@@ -98,6 +100,8 @@ def test_a_result_that_the_target_does_not_take_is_named_without_its_value(targe
         ("[length(a, b)]", '"length" takes 1 argument, not 2'),
         ("join(a)", '"join" takes 2 arguments, not 1'),
         ("merge()", '"merge" takes 1 argument, not 0'),
+        ("a b", "Unexpected token: b: Parse error at column 2"),
+        ("a[", "Incomplete expression:"),
         ("a[::0]", "a slice with step 0"),
         ("a" * 1001, "too long"),
         ("(" * 999, "nested too deeply"),
@@ -107,7 +111,17 @@ def test_an_expression_that_can_never_work_is_refused_when_it_is_read(expression
     with pytest.raises(ExpressionInvalid) as raised:
         fields.compile_field("properties.a", expression)
     assert words in str(raised.value)
+    assert "\n" not in str(raised.value), "jmespath draws an arrow below the expression; ours is one line"
     assert raised.value.hint
+
+
+def test_what_may_be_written_instead_is_listed() -> None:
+    with pytest.raises(ExpressionInvalid) as raised:
+        fields.check_target("opportunity", "email")
+    assert raised.value.hint == "Known: membersCount, name, properties.…, requestedPlans, resources, startDate."
+    with pytest.raises(ExpressionInvalid) as raised:
+        fields.compile_field("properties.a", "shout(a)")
+    assert "Known: abs, avg, ceil, contains, " in raised.value.hint
 
 
 @pytest.mark.parametrize(

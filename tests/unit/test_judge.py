@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mapping.errors import UnreadableRecord
-from mapping.judge import judge_opportunity, judge_party
+from mapping.judge import Verdict, judge_opportunity, judge_party
 from mapping.records import Gone
 from tests.unit.samples import connection, opportunity, organisation, person
 
@@ -51,20 +51,25 @@ def test_an_untagged_person_is_in_when_its_organisation_is() -> None:
 )
 def test_a_person_is_out_for_a_reason(tags: tuple[str, ...], employer: int | None, found: Organisation | None, why: str) -> None:
     verdict = judge_party(MEMBERS, person(tags=tags, employer=employer), found)
-    assert not verdict.is_in
+    assert verdict.is_in is False
     assert why in verdict.why
+    if not tags:
+        assert verdict.why.startswith("no tag matches"), "its own tags come first"
 
 
 def test_an_untagged_person_stays_out_when_contacts_are_not_wanted() -> None:
     verdict = judge_party(ALONE, person(employer=701), organisation(tags=("member",)))
-    assert not verdict.is_in
+    assert verdict.is_in is False
     assert verdict.why.endswith("and sync_untagged_contacts is off")
 
 
 def test_what_is_gone_or_hidden_is_out_even_when_everything_is_in() -> None:
     everything = connection()
-    assert judge_party(everything, Gone("party", 1, restricted=False), None).why == "it was deleted in Capsule"
-    assert judge_party(everything, Gone("party", 1, restricted=True), None).why == "it is hidden from the token's user in Capsule"
+    deleted = judge_party(everything, Gone("party", 1, restricted=False), None)
+    assert deleted == Verdict(is_in=False, why="it was deleted in Capsule")
+    hidden = judge_party(everything, Gone("party", 1, restricted=True), None)
+    assert hidden == Verdict(is_in=False, why="it is hidden from the token's user in Capsule")
+    assert (deleted.is_in, hidden.is_in) == (False, False)
     assert not judge_party(everything, person(isRestricted=True), None).is_in
     assert not judge_party(everything, organisation(isRestricted=True), None).is_in
     assert not judge_opportunity(everything, Gone("opportunity", 1, restricted=False), person(), None).is_in
@@ -86,9 +91,15 @@ def test_an_opportunity_is_in_by_the_rule_of_its_party() -> None:
     verdict = judge_opportunity(MEMBERS, opportunity(), person(tags=("member",)), None)
     assert verdict.is_in
     assert verdict.why.startswith('its party is in: tag "member" matches')
-    assert not judge_opportunity(MEMBERS, opportunity(), person(), None).is_in
+    out = judge_opportunity(MEMBERS, opportunity(), person(), None)
+    assert (out.is_in, out.why.startswith("its party is out: no tag matches")) == (False, True)
     assert judge_opportunity(MEMBERS, opportunity(), organisation(tags=("member",)), None).is_in
     assert not judge_opportunity(MEMBERS, opportunity(), organisation(), None).is_in
+
+
+def test_an_opportunity_of_a_person_who_follows_its_organisation_is_in_by_the_person() -> None:
+    verdict = judge_opportunity(MEMBERS, opportunity(), person(employer=701), organisation(tags=("member",)))
+    assert verdict.why.startswith("its party is in: its organisation is in: ")
 
 
 def test_an_opportunity_of_a_person_who_is_out_is_in_by_the_persons_organisation() -> None:
@@ -104,7 +115,7 @@ def test_an_opportunity_of_a_person_who_is_out_is_in_by_the_persons_organisation
 )
 def test_an_opportunity_whose_party_is_not_to_be_seen_is_out(party: Party | Gone | None) -> None:
     verdict = judge_opportunity(connection(), opportunity(), party, None)
-    assert not verdict.is_in
+    assert verdict.is_in is False
     assert verdict.why == "its party is deleted in Capsule or hidden from the token's user"
 
 

@@ -52,8 +52,9 @@ def test_the_current_and_the_previous_generation_are_good_under_every_secret() -
     )
 
 
-def test_the_first_generation_has_none_before_it() -> None:
+def test_the_first_generation_has_none_before_it_and_the_second_has_the_first() -> None:
     assert hook_tokens((NEW,), "acme", 1) == (hook_token(NEW, "acme", 1),)
+    assert hook_tokens((NEW,), "acme", 2) == (hook_token(NEW, "acme", 2), hook_token(NEW, "acme", 1))
 
 
 def test_paths_are_those_that_the_receiver_answers() -> None:

@@ -90,6 +90,13 @@ def test_a_person_waits_for_its_company() -> None:
     found = officernd.wanted_party(context(), person(employer=701), organisation(), organisation_in=True)
     assert isinstance(found, Waits)
     assert (found.kind, found.id) == ("party", 701)
+    assert found.text == "its organisation must be in OfficeRnD first"
+
+
+def test_an_organisation_has_its_location_from_its_own_tags_alone() -> None:
+    known = context(places=PLACES)
+    found = wanted(officernd.wanted_party(known, organisation(), organisation(number=702, tags=("east",)), organisation_in=False))
+    assert found.fields["location"] == LONDON
 
 
 def test_a_person_of_an_organisation_that_is_out_has_no_company() -> None:
@@ -195,6 +202,21 @@ def test_nothing_is_created_without_the_link_property_but_what_is_in_step_goes_o
     found = wanted(officernd.wanted_party(context(LINKS, properties=none), organisation(), None, organisation_in=False))
     assert codes(found) == ["no_property:capsule_link_id"]
     assert held(officernd.wanted_opportunity(context(LINKS, properties=none), opportunity(), person())) == "no_link_property"
+    linked = context({**LINKS, ("opportunity", 901): "deal-1"}, properties=none)
+    deal = wanted(officernd.wanted_opportunity(linked, opportunity(), person()))
+    assert codes(deal) == ["no_property:capsule_link_id", "no_property:capsule_deal_size"]
+    other = context({**LINKS, ("party", 901): "member-9"}, properties=none)
+    assert held(officernd.wanted_opportunity(other, opportunity(), person())) == "no_link_property", "the link of a party"
+
+
+def test_a_property_whose_key_holds_a_dot_is_looked_up_by_its_whole_key() -> None:
+    rules = {"properties.a.b": "about"}
+    some = {"member": frozenset({"capsule_link_id", "capsule_location", "b"})}
+    found = wanted(officernd.wanted_party(context(properties=some, fields=rules), person(about="x"), None, organisation_in=False))
+    assert codes(found) == ["no_property:a.b"]
+    some = {"member": frozenset({"capsule_link_id", "capsule_location", "a.b"})}
+    found = wanted(officernd.wanted_party(context(properties=some, fields=rules), person(about="x"), None, organisation_in=False))
+    assert found.fields["properties.a.b"] == "x"
 
 
 def test_a_cleared_phone_is_cleared_only_where_we_wrote_one() -> None:
@@ -227,6 +249,12 @@ def test_an_opportunity_of_an_organisation_goes_to_the_company_alone() -> None:
     assert found.initial["company"] == "company-1"
 
 
+def test_an_opportunity_of_a_person_who_follows_its_organisation_goes_to_member_and_company() -> None:
+    known = context(LINKS, tags_to_sync="member")
+    found = wanted(officernd.wanted_opportunity(known, opportunity(), person(employer=701), organisation(tags=("member",))))
+    assert (found.initial["member"], found.initial["company"]) == ("member-1", "company-1")
+
+
 def test_an_opportunity_of_a_person_who_is_out_goes_to_the_company_alone() -> None:
     known = context(LINKS, tags_to_sync="member", sync_untagged_contacts=False)
     found = wanted(officernd.wanted_opportunity(known, opportunity(), person(employer=701), organisation(tags=("member",))))
@@ -242,21 +270,21 @@ def test_an_opportunity_of_a_person_whose_organisation_is_out_goes_to_the_member
 
 
 @pytest.mark.parametrize(
-    ("links", "party", "number"),
+    ("links", "party", "number", "text"),
     [
-        ({}, person(), 501),
-        ({("party", 501): "m"}, person(employer=701), 701),
-        ({("party", 701): "c"}, person(employer=701), 501),
-        ({}, organisation(), 701),
+        ({}, person(), 501, "its party must be in OfficeRnD first"),
+        ({("party", 501): "m"}, person(employer=701), 701, "the organisation of its party must be in OfficeRnD first"),
+        ({("party", 701): "c"}, person(employer=701), 501, "its party must be in OfficeRnD first"),
+        ({}, organisation(), 701, "its party must be in OfficeRnD first"),
     ],
     ids=["member", "company of the member", "member beside a company", "company"],
 )
-def test_an_opportunity_waits_for_its_party(links: dict[tuple[str, int], str], party: Any, number: int) -> None:
+def test_an_opportunity_waits_for_its_party(links: dict[tuple[str, int], str], party: Any, number: int, text: str) -> None:
     found = officernd.wanted_opportunity(
         context(links), opportunity(), party, organisation() if party.id == 501 and party.organisation_id else None
     )
     assert isinstance(found, Waits)
-    assert (found.kind, found.id) == ("party", number)
+    assert (found.kind, found.id, found.text) == ("party", number, text)
 
 
 def test_an_opportunity_whose_party_and_organisation_are_out_is_held() -> None:
@@ -303,6 +331,7 @@ def test_a_probability_of_its_own_goes_to_a_property_and_is_told() -> None:
     assert found.initial["probability"] == 50
     assert found.fields["properties.capsule_probability"] == 65
     assert codes(found) == ["probability"]
+    assert "capsule_probability holds Capsule's" in found.notes[0].text
     zero = wanted(officernd.wanted_opportunity(context(LINKS), opportunity(probability=0), person()))
     assert zero.fields["properties.capsule_probability"] == 0
     none = wanted(officernd.wanted_opportunity(context(LINKS), opportunity(probability=None), person()))
@@ -344,6 +373,7 @@ def test_an_own_field_that_fails_is_told_and_what_it_wrote_is_left() -> None:
         officernd.wanted_party(context(fields=rules), person(about=None, phoneNumbers=phones("1")), None, organisation_in=False)
     )
     assert codes(found) == ["own_field:properties.plan", "own_field:phone", "own_field:name"]
+    assert [note.text.startswith(f'the own field "{note.code.partition(":")[2]}" ') for note in found.notes] == [True] * 3
     assert "phone" not in found.fields
     assert found.fields["name"] == "Ada Example", "a record without a name cannot be written: ours is kept"
     have: dict[str, Json] = {**found.fields, **found.initial, "properties.plan": "Gold", "phone": "7"}
@@ -355,17 +385,25 @@ def test_an_own_name_that_is_empty_leaves_ours() -> None:
     assert found.fields["name"] == "Ada Example"
 
 
+def test_an_own_field_that_is_empty_does_not_keep_the_next_from_being_written() -> None:
+    rules = {"name": "nothing", "properties.plan": "about"}
+    found = wanted(officernd.wanted_party(context(fields=rules), person(about="Gold"), None, organisation_in=False))
+    assert found.fields["properties.plan"] == "Gold"
+
+
 def test_a_released_member_is_former_and_comes_back_as_auto() -> None:
     former = context(on_gone="former")
     before = wanted(officernd.wanted_party(former, person(phoneNumbers=phones("1")), None, organisation_in=False))
     have = remembered(before, compare(before, None, officernd.same, ours=()), None, ours=())
 
     gone = wanted(officernd.released(former, "member", have))
+    assert gone.resource == "member"
     plan = compare(gone, have, officernd.same, ours=have)
     assert plan == Update({"status": "former"}, {})
     after = remembered(gone, plan, have, ours=have)
     assert after == {**have, "status": "former"}
     again = wanted(officernd.released(former, "member", after))
+    assert again.untouched == frozenset(have), "its status is ours to write"
     assert compare(again, after, officernd.same, ours=after) == Nothing({})
 
     back = compare(before, after, officernd.same, ours=after)
@@ -381,7 +419,9 @@ def test_companies_and_deals_cannot_be_former_and_that_is_told(resource: str) ->
     gone = wanted(officernd.released(context(on_gone="former"), resource, have))
     plan = compare(gone, have, officernd.same, ours=have)
     assert plan == Nothing({})
+    assert gone.resource == resource
     assert codes(gone) == ["cannot_release"]
+    assert gone.notes[0].text == f"on_gone is former, and OfficeRnD has no such thing for a {resource}: it stays as it is"
     assert remembered(gone, plan, have, ours=have) == have
 
 

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
         ("tags", [], None, True),
         ("phone", "1", None, False),
         ("isContactPerson", False, None, False),
+        ("email", "5", 5, True),
+        ("phone", "5", 5, True),
+        ("url", "acme.example", 5, False),
+        ("startDate", "2026-03-04", 5, False),
     ],
 )
 def test_values_of_a_field_are_compared_without_regard_to_form(field: str, a: Json, b: Json, *, alike: bool) -> None:

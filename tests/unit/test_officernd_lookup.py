@@ -9,8 +9,10 @@ from mapping.plan import Held
 from tests.unit.samples import LONDON, NEGOTIATION, SHOREDITCH, STATUSES, TOUR, context, opportunity, organisation, person
 
 
-def code(found: object) -> str:
+def code(found: object, names: str = "") -> str:
+    """Why it is held; `names` is the setting or record that the text must name."""
     assert isinstance(found, Held), found
+    assert names in found.text
     return found.code
 
 
@@ -37,7 +39,8 @@ def test_the_tags_of_a_hidden_organisation_are_not_looked_at() -> None:
 
 
 def test_without_a_location_the_record_is_held() -> None:
-    assert code(place(context(default_location=None), person(), organisation())) == "no_location"
+    nowhere = place(context(default_location=None), person(), organisation())
+    assert code(nowhere, "add a tag in Capsule, or set default_location") == "no_location"
 
 
 def test_a_location_that_officernd_does_not_have_is_named_with_its_setting() -> None:
@@ -51,7 +54,8 @@ def test_a_location_that_officernd_does_not_have_is_named_with_its_setting() -> 
 
 
 def test_two_locations_of_one_name_are_not_guessed_between() -> None:
-    assert code(place(context(locations={"a": "London Bridge", "b": "london bridge "}), person(), None)) == "location_ambiguous"
+    twice = place(context(locations={"a": "London Bridge", "b": "london bridge "}), person(), None)
+    assert code(twice, 'default_location names "London Bridge"') == "location_ambiguous"
 
 
 @pytest.mark.parametrize(
@@ -94,8 +98,9 @@ def test_a_status_that_officernd_does_not_have_or_has_twice_is_held() -> None:
         "a": Status("a", "Negotiation", 50, is_system=False),
         "b": Status("b", "negotiation", 60, is_system=False),
     }
-    assert code(status_for(context(statuses={}), opportunity())) == "status_unknown"
-    assert code(status_for(context(statuses=twice), opportunity())) == "status_ambiguous"
+    named = 'opportunity_statuses names "Negotiation"'
+    assert code(status_for(context(statuses={}), opportunity()), named) == "status_unknown"
+    assert code(status_for(context(statuses=twice), opportunity()), named) == "status_ambiguous"
 
 
 def test_a_status_named_won_by_staff_comes_before_the_system_row() -> None:

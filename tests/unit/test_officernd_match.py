@@ -29,10 +29,17 @@ def test_a_member_is_looked_for_by_link_and_then_by_email() -> None:
 
 
 def test_a_company_is_looked_for_by_link_and_then_by_name_since_the_api_has_no_filter_on_email() -> None:
-    assert [(term.by, term.query) for term in search_terms(ACME)] == [
-        ("link", {"properties[capsule_link_id]": "701"}),
-        ("name", {"name": "Acme Robotics"}),
-    ]
+    assert search_terms(ACME) == (
+        Search("link", "701", "/companies", {"properties[capsule_link_id]": "701"}),
+        Search("name", "Acme Robotics", "/companies", {"name": "Acme Robotics"}),
+    )
+
+
+def test_a_search_looks_in_an_index_by_the_form_and_asks_the_api_by_the_value() -> None:
+    member = search_terms(Wanted("member", {"email": "Ada@Acme.example"}))[0]
+    assert (member.value, member.query) == ("ada@acme.example", {"email": "Ada@Acme.example"})
+    company = search_terms(Wanted("company", {"name": "Acme  Robotics"}))[0]
+    assert (company.value, company.query) == ("Acme Robotics", {"name": "Acme  Robotics"})
 
 
 def test_an_opportunity_is_looked_for_among_those_of_its_party() -> None:
@@ -73,7 +80,10 @@ def test_two_unlinked_members_with_the_email_are_held() -> None:
     found = choose(ADA, [body("m1", email="ada@acme.example"), body("m2", email="ada@acme.example")])
     assert isinstance(found, Held)
     assert found.code == "shared_email"
-    assert "m1, m2" in found.text
+    assert found.text == (
+        "2 member records of OfficeRnD have this e-mail and no capsule_link_id; "
+        "set capsule_link_id to 501 on the right one of: m1, m2"
+    )
     assert "ada@" not in found.text
 
 
@@ -89,6 +99,9 @@ def test_two_records_with_our_link_are_held() -> None:
     found = choose(ADA, [body("m1", "501"), body("m2", "501")])
     assert isinstance(found, Held)
     assert found.code == "linked_twice"
+    assert found.text == (
+        "2 records of OfficeRnD carry capsule_link_id 501; empty the property on all but one of these member records: m1, m2"
+    )
 
 
 def test_a_single_company_with_exactly_the_name_is_taken_up() -> None:
@@ -97,6 +110,7 @@ def test_a_single_company_with_exactly_the_name_is_taken_up() -> None:
     several = choose(ACME, [found, body("c2", name="Acme Robotics")])
     assert isinstance(several, Held)
     assert several.code == "shared_name"
+    assert several.text.startswith("2 company records of OfficeRnD have this name and no capsule_link_id; ")
 
 
 def test_a_company_is_not_matched_by_email_and_a_member_not_by_name() -> None:
@@ -113,6 +127,18 @@ def test_nothing_found_is_nothing() -> None:
     assert choose(ADA, []) is None
     assert choose(Wanted("member", {"name": "x"}), [body("m1", email="")]) is None
     assert choose(ADA, [{"email": "ada@acme.example"}]) is None, "a record without an id cannot be taken up"
+
+
+def test_a_record_without_a_link_is_not_matched_by_the_word_for_none() -> None:
+    unlinked = Wanted("member", {"email": "ada@acme.example"})
+    assert choose(unlinked, [body("m1", "None", email="ada@acme.example")]) is None
+    mine = body("m2", email="ada@acme.example")
+    assert choose(unlinked, [mine]) == Adopt("m2", mine)
+
+
+def test_an_email_in_any_case_is_the_same_email() -> None:
+    found = body("m1", email="ADA@ACME.example")
+    assert choose(Wanted("member", {"email": "Ada@acme.Example"}), [found]) == Adopt("m1", found)
 
 
 def test_emails_match_without_case_and_names_with_it() -> None:

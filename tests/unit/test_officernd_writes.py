@@ -57,6 +57,7 @@ def test_company_and_status_of_a_member_have_calls_of_their_own() -> None:
         ("PUT", "/members/m/status", {"status": "former"}),
     ]
     assert [call.covers for call in calls] == [("name",), ("company",), ("status",)]
+    assert [call.creates for call in calls] == [False, False, False]
 
 
 def test_the_status_of_an_opportunity_is_an_ordinary_field() -> None:
@@ -80,6 +81,16 @@ def test_bags_are_sent_whole_over_what_is_there() -> None:
     assert current["properties"] == {"hubspot_link_id": None, "plan": "Gold", "theirs": "x"}, "what was read is not changed"
 
 
+def test_a_property_whose_key_holds_a_dot_keeps_it() -> None:
+    calls, _ = writes("member", Update({"properties.a.b": "x"}), downstream_id="m", current={"properties": {"a.b": "y", "c": 1}})
+    assert calls[0].body == {"properties": {"a.b": "x", "c": 1}}
+
+
+def test_a_change_of_a_record_whose_id_an_earlier_call_will_answer() -> None:
+    calls, _ = writes("member", Update({"email": "a@b.example", "company": "c"}), downstream_id=None, current=None)
+    assert [call.path for call in calls] == ["/members/{id}", "/members/{id}/company"]
+
+
 def test_without_the_record_only_what_changed_is_sent() -> None:
     calls, _ = writes("company", Update({"properties.plan": None, "url": None}), downstream_id="c", current=None)
     assert calls[0].body == {"properties": {"plan": None}, "url": ""}
@@ -98,6 +109,7 @@ def test_what_the_api_cannot_change_is_told_and_not_sent() -> None:
     calls, notes = writes("member", Nothing(stuck), downstream_id="m", current=None)
     assert calls == ()
     assert [note.code for note in notes] == ["location_fixed", "company_stays", "not_writable"]
+    assert notes[2].text == 'OfficeRnD\'s API cannot change "description" of a member after creation'
     calls, notes = writes(
         "opportunity",
         Update({"name": "D"}, {"dealSize": 5, "probability": 9, "member": "m", "company": "c"}),

@@ -35,6 +35,18 @@ def test_only_what_differs_is_updated() -> None:
     assert remembered(WANTED, plan, have, ours=()) == {"name": "Ada", "phone": "1", "place": "L", "day": "D"}
 
 
+def test_each_field_is_compared_in_its_own_way() -> None:
+    asked: list[str] = []
+
+    def loose(field: str, a: Json, b: Json) -> bool:
+        asked.append(field)
+        return field == "phone" or a == b
+
+    have: dict[str, Json] = {"name": "Ada", "phone": "(1)", "place": "L", "day": "D"}
+    assert compare(WANTED, have, loose, ours=()) == Nothing({})
+    assert asked == ["name", "phone", "place", "day"]
+
+
 def test_a_record_that_holds_what_is_wanted_needs_nothing() -> None:
     have: dict[str, Json] = {"name": "Ada", "phone": "1", "place": "L", "day": "D"}
     assert compare(WANTED, have, equal, ours=have) == Nothing({})

@@ -54,6 +54,8 @@ def test_a_rule_takes_the_records_that_it_should(rule: str, has: tuple[str, ...]
         ("member", ("Mr Secret",), 'no tag matches "member"'),
         ("!old", ("OLD",), 'tag "old" is excluded by "!old"'),
         ("!old", ("secret",), 'no excluded tag of "!old" is there'),
+        ("[!old]", ("secret",), 'no tag "old" matches "[!old]"'),
+        ("[!old, !x]", ("secret",), 'no tag "old" and no tag "x" match "[!old, !x]"'),
     ],
 )
 def test_the_reason_is_made_of_the_rules_own_words(rule: str, has: tuple[str, ...], why: str) -> None:
@@ -86,6 +88,10 @@ def test_a_rule_without_meaning_is_refused_at_its_place(rule: str, position: int
         tags.parse(rule)
     assert (raised.value.position, str(raised.value)) == (position, f"character {position}: {message}")
     assert raised.value.hint
+
+
+def test_a_rule_keeps_what_was_written() -> None:
+    assert (tags.parse("  ").text, tags.parse(" a,[b , c] ").text) == ("", "a,[b , c]")
 
 
 def test_the_tags_of_a_rule_are_listed_once_in_their_order() -> None:

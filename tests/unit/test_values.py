@@ -31,6 +31,7 @@ def test_a_name_is_its_parts_with_one_space_between(given: tuple[str, str], expe
     [
         (" Ada@Example.COM ", "ada@example.com"),
         ("ada@x@example.com", "ada@x@example.com"),
+        ("ada@example.com@", None),
         ("ada @example.com", None),
         ("ada@", None),
         ("@example.com", None),
@@ -105,6 +106,11 @@ def test_an_address_gets_a_scheme(given: str, expected: str) -> None:
         ("http://acme.example", "https://acme.example", False),
         ("https://acme.example/A", "https://acme.example/a", False),
         ("https://acme.example", "https://acme.example.org", False),
+        ("https://ac me.example", "https://acme.example", True),
+        ("//acme.example", "acme.example", True),
+        ("https://acme.example/a/B", "https://ACME.example/a/B/", True),
+        ("https://acme.example/A/b", "https://acme.example/a/b", False),
+        ("https://acme.example/X", "https://acme.example", False),
     ],
 )
 def test_addresses_are_compared_without_what_is_only_form(a: str, b: str, *, alike: bool) -> None:
@@ -180,7 +186,7 @@ def test_absent_null_blank_and_empty_are_one(given: Json, *, expected: bool) -> 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(1.5, True), (float("nan"), False), (2**63 - 1, True), (2**63, False), (-(2**63), True), ("x", True), (True, True)],
+    [(1.5, True), (float("nan"), False), (2**63 - 1, True), (2**63, False), (-(2**63), True), (-(2**63) - 1, False), ("x", True), (True, True)],
 )
 def test_only_what_json_keeps_whole_is_sendable(given: Json, *, expected: bool) -> None:
     assert values.is_sendable(given) is expected
@@ -208,6 +214,14 @@ def test_only_what_json_keeps_whole_is_sendable(given: Json, *, expected: bool) 
         pytest.param(None, "None", False, id="nothing is no text"),
         pytest.param(2**200, 2**200, True, id="huge"),
         pytest.param(2**200, 2**201, False, id="huge and other"),
+        pytest.param(10**5000, 10**5000, True, id="more digits than Python writes"),
+        pytest.param(float("nan"), float("nan"), True, id="no number is no number, so it is not written again and again"),
+        pytest.param(float("inf"), float("-inf"), False, id="two infinities"),
+        pytest.param([float("inf"), 2**200], [2**200, float("inf")], True, id="a list of what cannot be ordered"),
+        pytest.param(["a"], ["b"], False, id="other items"),
+        pytest.param({"a": 1}, {"a": 2}, False, id="another value of a key"),
+        pytest.param({"a": 1, "b": 2}, {"b": 2, "a": 1}, True, id="tables have no order"),
+        pytest.param([1, "a", None, {"b": True}], [{"b": True}, None, "a", 1], True, id="a list of everything"),
     ],
 )
 def test_plain_values_are_compared_by_what_they_say(a: Json, b: Json, *, alike: bool) -> None:

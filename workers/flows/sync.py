@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from workers.services import Services
 
 NOTES: Final = "notes"
+# Live writes of one record lie at least so far apart, so that a hundred edits within a second are two writes.
+QUIET_MS: Final = 1_000
 WAIT_FOR_OTHER_MS: Final = (2_000, 60_000)
 TEXT_LENGTH: Final = 500
 
@@ -52,6 +54,14 @@ class WaitForOther(Exception):
         self.other = other
 
 
+class WaitForQuiet(Exception):
+    """Not a failure: this record was written a moment ago, and more of the same burst may be on its way."""
+
+    def __init__(self, wait_ms: int) -> None:
+        super().__init__(f"written less than {QUIET_MS} ms ago")
+        self.wait_ms = wait_ms
+
+
 def synchronise(services: Services, taken: Taken) -> None:
     """Works on one leased record until it is done, handed back or buried. Never raises what a record can cause."""
     run = Run(services, taken)
@@ -68,6 +78,9 @@ def synchronise(services: Services, taken: Taken) -> None:
     except WaitForWindow as pause:
         line["end"] = "waits for the stray window"
         _hand_back(run, line, wait_ms=max(0, pause.due_ms - taken.now_ms), spend=False)
+    except WaitForQuiet as pause:
+        line["end"] = "waits for quiet"
+        _hand_back(run, line, wait_ms=pause.wait_ms, spend=False)
     except WaitForOther as pause:
         line |= {"end": "waits for another", "other": pause.other.pack()}
         shortest, longest = WAIT_FOR_OTHER_MS
@@ -94,17 +107,20 @@ def bring_in_step(run: Run, line: dict[str, Any]) -> Conclusion:
     if run.lane == "bulk":
         # Asked before Capsule is read, so that a long wait for a write slot costs no call.
         run.wait(downstream.room("bulk"), system=downstream.name)
-    case = Case(run, connection, downstream, services.ledger.known(record), line)
+    known = services.ledger.known(record)
+    if run.lane == "live":
+        _let_burst_pass(run, known.entry)
+    case = Case(run, connection, downstream, known, line)
     subject = read_subject(run, connection, capsule)
     if isinstance(subject, Gone):
         why = "It is hidden from our Capsule user." if subject.restricted else "It was deleted in Capsule."
         return case.release(why, "gone", subject, GONE)
     line["in"], line["why"] = subject.verdict.is_in, subject.verdict.why
     for other, seen in rests_on(connection, downstream, subject):
-        known = services.ledger.known(other)
-        if not agrees(known.entry, seen):
+        state = services.ledger.known(other)
+        if not agrees(state.entry, seen):
             # Its being held is no reason to be held with it: what it was held for is not what Capsule shows now.
-            held = case.wait_or_hold(other, known, "what it rests on is being judged anew", or_held=False)
+            held = case.wait_or_hold(other, state, "what it rests on is being judged anew", or_held=False)
             return case.hold(subject, held)
     now = passes_on(connection, downstream, subject)
     if not subject.verdict.is_in:
@@ -117,6 +133,16 @@ def bring_in_step(run: Run, line: dict[str, Any]) -> Conclusion:
     if isinstance(applied, Held):
         return case.hold(subject, applied)
     return case.in_step(subject, applied)
+
+
+def _let_burst_pass(run: Run, entry: Entry | None) -> None:
+    """Before Capsule is read: what is read after the wait holds all edits of the burst.
+
+    Raises:
+        WaitForQuiet: this record was written a moment ago.
+    """
+    if entry is not None and entry.wrote_ms is not None and run.taken.now_ms < entry.wrote_ms + QUIET_MS:
+        raise WaitForQuiet(entry.wrote_ms + QUIET_MS - run.taken.now_ms)
 
 
 class Case:

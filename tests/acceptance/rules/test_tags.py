@@ -96,7 +96,7 @@ def test_a_tag_that_is_put_on_lets_in_and_one_that_is_taken_off_lets_out(world: 
 
 def test_the_verdict_says_which_rule_it_was(world: World) -> None:
     """Idea 7: "which rule let it in or kept it out", as the ledger keeps it for `explain`."""
-    number = world.person("Wren", "member", "closed")
+    number = world.organisation("Explained Ltd", "member", "closed")
     assert world.acme.judged(number).why == 'tag "Member" matches "Member , VIP"'
     assert world["both"].judged(number).why == 'no tag matches "[member, vip]"'
     assert world["except_closed"].judged(number).why == 'tag "closed" is excluded by "member, !closed"'

@@ -47,7 +47,7 @@ ANNOUNCED = {
     "field_change_moves_updated_at": "yes",
 }
 STATUSES = {"New": "Tour booked", "Bid": "Negotiation", "Won": "won", "Lost": "lost"}
-SHORT = {"RELAY_CALL_DEADLINE": "1", "RELAY_STRAY": "0.5"}  # the stray window of a lost answer is over in a moment
+SHORT = {"RELAY_CALL_DEADLINE": "2", "RELAY_STRAY": "0.5"}  # the stray window of a lost answer is over in a moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ class World(System):
         there = {tag["name"]: tag["id"] for tag in self.shown(number)["tags"]}
         self.change(number, tags=[{"id": there[name], "_delete": True} for name in names])
 
-    def details(self, number: int, key: str, **element: Any) -> None:
+    def details(self, number: int, key: str, /, **element: Any) -> None:
         """Changes the first e-mail address, phone number or website of a party: `details(7, "phoneNumbers", number="1")`."""
         there = self.shown(number)[key]
         self.change(number, **{key: [{"id": there[0]["id"], **element}]})
