@@ -304,9 +304,14 @@ class Relay:
             process.gate.trap = None
 
     def full_sync(self) -> bool:
-        """Opens everything, as `capsule-relay sync --no-wait` does. False when a side failed."""
+        """Opens everything, as `capsule-relay sync --no-wait` does. False when a side failed, or the process was killed."""
+        self.store.delete("relay:limits")
         try:
             full_sync(self.services, NAME, wait=False)
+        except Killed:
+            self.kills += 1
+            self._replace(self.processes[0])
+            return False
         except WorkerError as error:
             self.log.warning("full sync", error=type(error).__name__, text=str(error))
             return False

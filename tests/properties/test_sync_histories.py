@@ -117,7 +117,7 @@ CAPSULE_FAULTS = st.sampled_from(
     (
         {"kind": "cut"},
         {"kind": "status", "status": 503},
-        {"kind": "status", "status": 429, "headers": {"Retry-After": "1"}},
+        {"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": "1"}},
         {"kind": "html"},
     )
 )

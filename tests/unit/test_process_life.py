@@ -49,7 +49,7 @@ def exits(monkeypatch: pytest.MonkeyPatch) -> None:
     def end(status: int) -> None:
         raise Ended(status)
 
-    monkeypatch.setattr(process.os, "_exit", end)
+    monkeypatch.setattr("workers.process.os._exit", end)
     monkeypatch.setattr(process, "BEAT_SECONDS", 0.001)
 
 

@@ -116,12 +116,8 @@ def bring_in_step(run: Run, line: dict[str, Any]) -> Conclusion:
         why = "It is hidden from our Capsule user." if subject.restricted else "It was deleted in Capsule."
         return case.release(why, "gone", subject, GONE)
     line["in"], line["why"] = subject.verdict.is_in, subject.verdict.why
-    for other, seen in rests_on(connection, downstream, subject):
-        state = services.ledger.known(other)
-        if not agrees(state.entry, seen):
-            # Its being held is no reason to be held with it: what it was held for is not what Capsule shows now.
-            held = case.wait_or_hold(other, state, "what it rests on is being judged anew", or_held=False)
-            return case.hold(subject, held)
+    if (held := case.agree(subject)) is not None:
+        return case.hold(subject, held)
     now = passes_on(connection, downstream, subject)
     if not subject.verdict.is_in:
         return case.release(subject.verdict.why, "out", subject.record, now)
@@ -182,6 +178,19 @@ class Case:
                 there = self.upsert.release(there.resource, there.id, wanted)
         state = {PASSES_ON: dict(now), NOTES: self._told(there.notes if there is not None else ())}
         return self._conclude(outcome, why, is_in=False, applied=there, state=state)
+
+    def agree(self, subject: Subject) -> Held | None:
+        """Makes sure that what this record rests on is known to us as it is in Capsule now (`fanout.agrees`).
+
+        Raises:
+            WaitForOther: it is not, and is being judged anew.
+        """
+        for other, seen in rests_on(self.connection, self.downstream, subject):
+            known = self.run.services.ledger.known(other)
+            if not agrees(known.entry, seen):
+                # Its being held is no reason to be held with it: what it was held for is not what Capsule shows now.
+                return self.wait_or_hold(other, known, "what it rests on is being judged anew", or_held=False)
+        return None
 
     def wait_or_hold(self, other: RecordKey, known: Known, text: str, *, or_held: bool = True) -> Held:
         """The other record is opened and waited for; if a person must act on it first, this one is held with it.
