@@ -17,7 +17,7 @@ from mapping.judge import judge_party
 from mapping.officernd_fields import observed, same
 from mapping.officernd_lookup import Context, Status, location_by_tags, place, status_for
 from mapping.officernd_match import Adopt, Search, choose, link_of, match_key, search_terms
-from mapping.officernd_writes import Write, needs_current, writes
+from mapping.officernd_writes import Write, needs_current, otherwise, writes
 from mapping.plan import Held, Note, Waits, Wanted
 from mapping.records import Opportunity, Organisation, Party, Person
 
@@ -38,6 +38,7 @@ __all__ = [
     "match_key",
     "needs_current",
     "observed",
+    "otherwise",
     "released",
     "same",
     "search_terms",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from mapping import officernd_fields as fields
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
     from mapping.values import Json
 
-# The pages that could be read show no verb for a member's status and company (§2.3): if it is another one, change it here.
+# The pages that could be read show no verb for a member's status and company (§2.3); `otherwise` has the other one.
 OWN_ENDPOINT_METHOD: Final = "PUT"
+
+_NO_ROUTE: Final = 404
+_BAD_REQUEST: Final = 400
 
 _STUCK: Final[Mapping[tuple[str, str], Note]] = {
     (fields.MEMBER, "location"): Note(
@@ -45,7 +48,7 @@ class Write:
     `path` begins after the organisation's slug; `covers` are the flat names of the fields that it brings into step.
     """
 
-    method: Literal["POST", "PUT"]
+    method: Literal["POST", "PUT", "PATCH"]
     path: str
     body: Mapping[str, Json] = field(repr=False)
     creates: bool
@@ -77,6 +80,34 @@ def writes(
         return (first, *later), notes
     calls, notes = _changes(resource, plan.changed, downstream_id or "{id}", current)
     return calls, notes + _stuck(resource, plan.stuck)
+
+
+def otherwise(write: Write, *, status: int, message: str) -> Write | None:
+    """The same call in the other form in which the API may want it, after a refusal that shows so; None if there is none.
+
+    Both are unknown (§2.3): the verb of an endpoint of its own (a 404 that says "Cannot PUT" speaks of the route and not of
+    the record), and whether an optional text is cleared by `""` or by null (a 400 that names a field sent as `""`).
+    `message` is the refusal's, its lines joined by "; ". Neither refusal has had an effect.
+    """
+    if status == _NO_ROUTE and write.method == "PUT" and message.startswith("Cannot PUT"):
+        return replace(write, method="PATCH")
+    if status != _BAD_REQUEST:
+        return None
+    named = {line.split(" ", 1)[0] for line in message.split("; ")}
+    body = _nulled(write.body, named, "")
+    return None if body == write.body else replace(write, body=body)
+
+
+def _nulled(body: Mapping[str, Json], named: set[str], prefix: str) -> dict[str, Json]:
+    """The body with null in place of `""` wherever a field is among those named."""
+    return {
+        name: _nulled(value, named, f"{prefix}{name}.")
+        if isinstance(value, dict)
+        else None
+        if value == "" and prefix + name in named
+        else value
+        for name, value in body.items()
+    }
 
 
 def _changes(

@@ -62,13 +62,13 @@ token_url = "{officernd}/oauth/token"
 """
 
 
-def until(condition: Callable[[], Any], what: str, *, seconds: float = 20.0) -> Any:
+def until(condition: Callable[[], Any], what: str, *, seconds: float = 20.0, every: float = 0.02) -> Any:
     """Waits for a condition; fails with `what` when it does not come true in time."""
     ends = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > ends:
             raise AssertionError(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.02)
+        time.sleep(every)
     return found
 
 

@@ -130,5 +130,8 @@ def test_a_first_sync_at_the_vendors_real_limits_buries_nothing(tmp_path: Path) 
         right, wanted = in_step(system)
         print(f"first sync of {wanted} records in {time.monotonic() - began:.0f} s at the real limits")
         assert right == wanted > 0
-        counts = system.officernd.control("GET", "counts")
-        print({route: number for route, number in counts.items() if not route.startswith("GET /_")})
+        print("OfficeRnD:", system.officernd.control("GET", "counts"))
+        asked = system.capsule.control("GET", "counts")
+        print("Capsule:", asked)
+        # What a list page held is not read again by a record that had to wait for its turn to be written.
+        assert sum(asked.values()) <= 150

@@ -106,6 +106,12 @@ EXCEPTIONS: Final = (
     Allowed("members", "socialProfiles.twitter", FORM, lambda pair: folded(pair.old) == folded(pair.fresh)),
     Allowed("companies", "properties.capsule_twitter", FORM, lambda pair: folded(pair.old) == folded(pair.fresh)),
 )
+# What the server changes by itself after we wrote it, so that "what was last written" (DESIGN §3, ledger) is not what is there:
+# a member's status by hand reads as it is calculated, an opportunity's probability follows its status (officernd.md §3.3, §3.8).
+SERVERS_OWN: Final = frozenset({("member", "status"), ("opportunity", "probability")})
+# Of ledgers: a record that was written before what it rests on came to be held stays as it is, though a fresh sync would hold it
+# (DESIGN §6, Held: "tried again when the rules or the record change", and neither has).
+HELD_WITH_ANOTHER: Final = frozenset({"other_held"})
 # Beside these: a record that is no longer in has no counterpart in a fresh sync at all, and is judged by `left_behind`
 # (DESIGN §6, edges, Release: "keep changes nothing and remembers; former sets members' status to former"; "We never delete").
 
@@ -168,7 +174,8 @@ def differences(
         elif entry is None or entry.id != old[where]["_id"]:
             found.append(f"{where}: the ledger does not know it: {entry}")
         elif where not in new:
-            found += left_behind(where, old[where], entry, manual=state["manual_statuses"], on_gone=on_gone)
+            if not _held_since(entry, fresh_entries.get(key)):
+                found += left_behind(where, old[where], entry, manual=state["manual_statuses"], on_gone=on_gone)
         elif key in fresh_entries and fresh_entries[key].outcome == "in_step" and entry.outcome == "in_step":
             mine, theirs = flat(resource, old[where], ids), flat(resource, new[where], fresh_ids)
             for name in OURS[resource]:
@@ -194,9 +201,14 @@ def _ledgers(entries: Mapping[RecordKey, Entry], fresh: Mapping[RecordKey, Entry
                 found.append(f"{key.field}: is not in Capsule, and its entry says {mine.outcome}")
         elif mine is None:
             found.append(f"{key.field}: was never judged; a fresh sync ends {theirs.outcome}")
-        elif _told(mine) != _told(theirs):
+        elif _told(mine) != _told(theirs) and not _held_since(mine, theirs):
             found.append(f"{key.field}: ended as {_told(mine)}, a fresh sync ends {_told(theirs)}")
     return found
+
+
+def _held_since(mine: Entry, theirs: Entry | None) -> bool:
+    """Whether only what it rests on is held, and it was written before."""
+    return mine.outcome == "in_step" and theirs is not None and (theirs.state.get("held") or [""])[0] in HELD_WITH_ANOTHER
 
 
 def _told(entry: Entry) -> tuple[Any, ...]:
@@ -224,6 +236,6 @@ def ledger_lies(state: Document, entries: Mapping[RecordKey, Entry]) -> list[str
             continue
         have = observed(entry.resource, bodies[entry.id])
         for name, value in entry.wrote.items():
-            if name != "status" and not same(name, have.get(name), value):
+            if (entry.resource, name) not in SERVERS_OWN and not same(name, have.get(name), value):
                 found.append(f"{key.field}: the ledger says {name} = {value!r}, OfficeRnD holds {have.get(name)!r}")
     return found

@@ -156,6 +156,7 @@ class Relay:
     url: str
     rules: Mapping[str, Any]
     officernd: Simulator
+    call_s: float = CALL_S
     calm: Callable[[], None] = lambda: None
     log: Log = field(default_factory=Log)
     runs: int = 0
@@ -178,7 +179,7 @@ class Relay:
                     officernd_client_secret=SecretStr("officernd-secret"),
                 )
             },
-            call_deadline_s=CALL_S,
+            call_deadline_s=self.call_s,
             stray_s=STRAY_S,
         )
         self.store = redis.Redis.from_url(self.url)

@@ -18,7 +18,7 @@ def test_a_record_is_packed_and_read_back() -> None:
 
 @pytest.mark.parametrize("packed", ["acme|party", "acme|party|501|x", "acme|party|x", "acme party 501", ""])
 def test_what_is_no_packed_record_is_refused(packed: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"invalid literal|values to unpack"):
         RecordKey.unpack(packed)
 
 

@@ -3,13 +3,17 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mapping import capsule
 from mapping.errors import UnreadableRecord
 from mapping.records import Milestone, Organisation, Person, Website
+from tests.unit.wording import is_reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"
 
@@ -155,8 +159,9 @@ def test_an_opportunity_without_a_value_has_no_amount(value: Any, expected: Deci
     ],
 )
 def test_what_is_no_party_is_refused_by_the_key_at_fault(body: object, words: str) -> None:
-    with pytest.raises(UnreadableRecord, match=words):
+    with pytest.raises(UnreadableRecord, match=words) as raised:
         capsule.party(body)
+    assert is_reason(str(raised.value))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +210,7 @@ AT_FAULT = [
     ("milestone", "pipeline", 5, "is not a JSON object"),
     ("milestone", "probability", "often", "is not a whole number"),
 ]
-READ = {
+READ: dict[str, Callable[[dict[str, Any]], object]] = {
     "person": lambda keys: capsule.party({"id": 1, "type": "person", **keys}),
     "organisation": lambda keys: capsule.party({"id": 1, "type": "organisation", **keys}),
     "opportunity": lambda keys: capsule.opportunity({**DEAL, **keys}),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mapping.agenda import KINDS
 from mapping.errors import UnreadableDelivery
 from mapping.events import DOWNSTREAMS, EVENTS, LARGEST_ID, delivery, kinds_of_interest, records
+from tests.unit.wording import is_reason
 
 PAYLOADS = sorted((Path(__file__).parent.parent / "payloads").glob("*.json"))
 
@@ -103,8 +104,9 @@ def test_an_item_without_a_usable_id_spoils_itself_and_not_its_neighbours(item: 
     ],
 )
 def test_a_body_of_another_form_is_unreadable_for_a_named_reason(document: object, reason: str) -> None:
-    with pytest.raises(UnreadableDelivery, match=reason):
+    with pytest.raises(UnreadableDelivery, match=reason) as caught:
         delivery(document)
+    assert is_reason(caught.value.reason), caught.value.reason
 
 
 @given(JSON)

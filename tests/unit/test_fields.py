@@ -6,6 +6,7 @@ import pytest
 
 from mapping import fields
 from mapping.errors import ExpressionInvalid, ValueUnusable
+from tests.unit.wording import is_hint, is_reason
 
 if TYPE_CHECKING:
     from mapping.values import Json
@@ -112,7 +113,8 @@ def test_an_expression_that_can_never_work_is_refused_when_it_is_read(expression
         fields.compile_field("properties.a", expression)
     assert words in str(raised.value)
     assert "\n" not in str(raised.value), "jmespath draws an arrow below the expression; ours is one line"
-    assert raised.value.hint
+    assert is_reason(str(raised.value).rstrip(".:")), str(raised.value)
+    assert is_hint(raised.value.hint), raised.value.hint
 
 
 def test_what_may_be_written_instead_is_listed() -> None:
@@ -161,4 +163,4 @@ def test_a_target_that_a_company_takes_is_taken(target: str) -> None:
 def test_a_target_that_the_resource_does_not_take_is_refused(resource: str, target: str, words: str) -> None:
     with pytest.raises(ExpressionInvalid, match=words) as raised:
         fields.check_target(resource, target)
-    assert raised.value.hint
+    assert is_hint(raised.value.hint), raised.value.hint

@@ -18,6 +18,7 @@ from tests.unit.samples import (
     phones,
     website,
 )
+from tests.unit.wording import is_reason
 
 if TYPE_CHECKING:
     from mapping.values import Json
@@ -34,11 +35,12 @@ def wanted(found: object) -> Wanted:
 
 def held(found: object) -> str:
     assert isinstance(found, Held), found
-    assert found.text
+    assert is_reason(found.text), found.text
     return found.code
 
 
 def codes(found: Wanted) -> list[str]:
+    assert all(is_reason(note.text) for note in found.notes), found.notes
     return [note.code for note in found.notes]
 
 

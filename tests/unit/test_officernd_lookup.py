@@ -7,12 +7,14 @@ import pytest
 from mapping.officernd_lookup import Status, place, status_for
 from mapping.plan import Held
 from tests.unit.samples import LONDON, NEGOTIATION, SHOREDITCH, STATUSES, TOUR, context, opportunity, organisation, person
+from tests.unit.wording import is_reason
 
 
 def code(found: object, names: str = "") -> str:
     """Why it is held; `names` is the setting or record that the text must name."""
     assert isinstance(found, Held), found
     assert names in found.text
+    assert is_reason(found.text), found.text
     return found.code
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from mapping import tags
 from mapping.errors import TagsInvalid
+from tests.unit.wording import is_hint
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_a_rule_without_meaning_is_refused_at_its_place(rule: str, position: int
     with pytest.raises(TagsInvalid) as raised:
         tags.parse(rule)
     assert (raised.value.position, str(raised.value)) == (position, f"character {position}: {message}")
-    assert raised.value.hint
+    assert is_hint(raised.value.hint), raised.value.hint
 
 
 def test_a_rule_keeps_what_was_written() -> None:

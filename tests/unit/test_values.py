@@ -186,7 +186,16 @@ def test_absent_null_blank_and_empty_are_one(given: Json, *, expected: bool) -> 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(1.5, True), (float("nan"), False), (2**63 - 1, True), (2**63, False), (-(2**63), True), (-(2**63) - 1, False), ("x", True), (True, True)],
+    [
+        (1.5, True),
+        (float("nan"), False),
+        (2**63 - 1, True),
+        (2**63, False),
+        (-(2**63), True),
+        (-(2**63) - 1, False),
+        ("x", True),
+        (True, True),
+    ],
 )
 def test_only_what_json_keeps_whole_is_sendable(given: Json, *, expected: bool) -> None:
     assert values.is_sendable(given) is expected

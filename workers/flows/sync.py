@@ -40,7 +40,7 @@ TEXT_LENGTH: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """How a run ends when nothing went wrong. `entry` is None for a kind of record that the downstream does not follow."""
+    """How a run ends when nothing went wrong. `entry` is None for a record that there is nothing to remember of."""
 
     outcome: Outcome
     entry: Entry | None
@@ -170,6 +170,9 @@ class Case:
 
     def release(self, why: str, outcome: Outcome, record: object, now: Mapping[str, Any]) -> Conclusion:
         """The record is not in any more, or never was. What is downstream stays, but for what `on_gone` asks."""
+        if outcome == "gone" and self.entry is None:
+            # Nothing was ever known of it: whoever sends us made-up ids must not fill the ledger.
+            return Conclusion(outcome, None)
         self._tell_others(record, now, linked=False)
         there = self._there()
         if there is not None:
@@ -277,7 +280,16 @@ def _close(run: Run, conclusion: Conclusion, line: dict[str, Any]) -> None:
 def _hand_back(run: Run, line: dict[str, Any], *, wait_ms: int, spend: bool, error: Exception | None = None) -> None:
     trouble = {"error": type(error).__name__, "text": str(error)[:TEXT_LENGTH]} if error is not None else None
     try:
-        run.services.agenda.later(run.record, run.taken.token, wait_ms=wait_ms, spend=spend, touched=run.touched, trouble=trouble)
+        run.services.agenda.later(
+            run.record,
+            run.taken.token,
+            wait_ms=wait_ms,
+            spend=spend,
+            touched=run.touched,
+            trouble=trouble,
+            # Nothing has failed: what a reconcile has read is as good as before, and need not be read again.
+            unused=b"" if spend else run.taken.body,
+        )
     except errors.QueueAway as away:
         line["unanswered"] = str(away)
 

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 RULES = Rules(
     settings='on_gone = "former"',
-    fields="\"properties.plan\" = \"fields[?definition.name=='Plan'].value | [0]\"",
+    fields='"properties.plan" = "fields[?definition.name==\'Plan\'].value | [0]"',
 )
 PROPERTIES = [{"key": key, "type": "String", "targets": ["member", "team", "lead"]} for key in ("plan", "kept")]
+KEPT = ("email", "phone", "url", "location", "company", "member", "dealSize", "probability", "socialProfiles", "properties")
 MISSING = {"capsule_phone"}  # a property that is not set up there, so that it matters what such keys meet
 
 
@@ -53,7 +54,7 @@ class Lane:
 
 
 class Matrix(System):
-    """The relay with one connection for each combination. `connections` are c0, c1, …; c0 lives on lane 0, c1 on lane 1, …"""
+    """The relay with one connection for each combination, named c0, c1 and so on; they are dealt out to the lanes in turn."""
 
     def __init__(self, directory: Path, *, connections: int, lanes: int) -> None:
         self.names = [f"c{n}" for n in range(connections)]
@@ -99,7 +100,8 @@ class Story:
         self.capsule = lane.capsule
         self.officernd = lane.officernd
         self.combination = combination
-        self.late: set[bytes] = set()  # records whose write got no answer: they are tried again after a while
+        self.store = matrix.store()
+        self.late: set[str] = set()  # records whose write got no answer: they are tried again after a while
         self.api = httpx.Client(
             base_url=f"{self.capsule.url}/api/v2/",
             headers={"Authorization": "Bearer capsule-token"},
@@ -113,6 +115,7 @@ class Story:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.api.close()
+        self.store.close()
 
     # ------------------------------------------------------------------ the stage
     def prepare(self) -> None:
@@ -135,16 +138,14 @@ class Story:
 
     def settle(self) -> None:
         """Waits until every delivery has come and nothing of this connection is open; without events, a full sync is needed."""
-        until(self._settled, f"{self.name}: all is delivered and nothing is open", seconds=90)
+        until(self._settled, f"{self.name}: all is delivered and nothing is open", seconds=90, every=0.1)
         if self.combination.capsule.get("events_lost") == "yes":
             self.sync()
 
     def _settled(self) -> bool:
         if self.capsule.control("GET", "deliveries?since=1000000")["pending"]:
             return False
-        with self.matrix.store() as store:
-            left = {one for one in store.zrange("relay:open", 0, -1) if one.startswith(f"{self.name}|".encode())}
-        return left <= self.late
+        return self._mine(self.store.zrange("relay:open", 0, -1)) <= self.late
 
     def _struck(self) -> bool:
         if self.combination.capsule.get("events_lost") == "yes":
@@ -155,7 +156,7 @@ class Story:
         """`capsule-relay sync NAME --full`, which must end well."""
         done = self.matrix.run("sync", self.name, "--full", "--json")
         assert done.returncode == 0, done.stdout + done.stderr
-        until(self._settled, f"{self.name}: nothing is open after the sync", seconds=90)
+        until(self._settled, f"{self.name}: nothing is open after the sync", seconds=90, every=0.1)
 
     def send(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         """A call of Capsule's API that succeeds; the record."""
@@ -203,8 +204,8 @@ class Story:
             self.officernd.control("POST", "faults", {"route": route, "kind": "lost", "count": 1})
         fay = self.party(type="person", firstName="Fay", lastName="F", tags=member, emailAddresses=[{"address": "fay@x.example"}])
         self.edit(taken, emailAddresses=[{"id": taken["emailAddresses"][0]["id"], "address": "u@x.example"}])
-        self.late = {f"{self.name}|party|{one['id']}".encode() for one in (fay, taken)}
-        until(self._struck, f"{self.name}: both writes have lost their answers")
+        self.late = {f"{self.name}|party|{one['id']}" for one in (fay, taken)}
+        until(self._struck, f"{self.name}: both writes have lost their answers", every=0.1)
 
         # 5 to 9: people: by their organisation, by a tag of their own and taken up by e-mail, not at all.
         of_acme, of_gone = {"id": acme["id"]}, {"id": gone["id"]}
@@ -265,12 +266,12 @@ class Story:
     def end(self) -> dict[str, Any]:
         """What OfficeRnD holds, by name, with references by name, without what is empty."""
         state = self.officernd.control("GET", "state")
-        names = {one["_id"]: one.get("name", one.get("description")) for rows in state.values() if isinstance(rows, list) for one in rows}
-        kept = ("email", "phone", "url", "location", "company", "member", "dealSize", "probability", "socialProfiles", "properties")
+        rows = [row for resource in state.values() if isinstance(resource, list) for row in resource]
+        names = {row["_id"]: row.get("name", row.get("description")) for row in rows}
         found: dict[str, Any] = {}
         for resource in ("companies", "members", "opportunities"):
             for one in state[resource]:
-                shown = {name: names.get(str(one.get(name)), one.get(name)) for name in kept}
+                shown = {name: names.get(str(one.get(name)), one.get(name)) for name in KEPT}
                 shown = {name: _filled(value) for name, value in shown.items()}
                 if resource == "opportunities":
                     shown |= {"status": names[one["status"]], "startDate": one["startDate"]}
@@ -282,8 +283,11 @@ class Story:
 
     def letters(self) -> list[str]:
         """The records of this connection that are dead letters."""
-        with self.matrix.store() as store:
-            return sorted(one.decode() for one in store.hkeys("relay:letters") if one.startswith(f"{self.name}|".encode()))
+        return sorted(self._mine(self.store.hkeys("relay:letters")))
+
+    def _mine(self, packed: Any) -> set[str]:
+        """Those of some records of all connections that are this one's."""
+        return {one.decode() for one in packed if one.startswith(f"{self.name}|".encode())}
 
     def said(self) -> str:
         """The last log lines about this connection, for a test that failed."""

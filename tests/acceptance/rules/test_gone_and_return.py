@@ -186,13 +186,15 @@ def test_a_record_that_was_always_hidden_never_comes_over(world: World) -> None:
     body = {"event": "party/updated", "payload": [{"id": firm}, {"id": number}]}
     assert world.api.post(world.hook_url(), json=body).status_code == 202
     world.settle()
-    assert [world.acme.judged(one).outcome for one in (firm, number)] == ["gone", "gone"]
+    # Nothing was ever known of them, so nothing is kept of them either.
+    assert [world.acme.entry(one) for one in (firm, number)] == [None, None]
+    assert not world.acme.letter(firm)
     assert not world.acme.has(firm)
     assert not world.acme.has(number)
 
 
 def test_a_record_whose_whole_name_is_the_word_of_hidden_ones_is_held(world: World) -> None:
-    """ "never sync that word as a name" (capsule.md §6.10): held, since a person must look at it."""
+    """Never sync that word as a name (capsule.md §6.10): held, since a person must look at it."""
     number = world.person("Private", "member", last="")
     assert world.acme.held(number) == "hidden_name"
     assert not any(one["name"] == "Private" for side in world.sides.values() for one in side.records("members"))

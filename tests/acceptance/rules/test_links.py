@@ -28,7 +28,7 @@ def next_party(world: World) -> int:
 
 @pytest.mark.parametrize("synced", [False, True], ids=["by an event", "by a full sync"])
 def test_a_record_that_carries_the_id_is_taken_up(world: World, synced: bool) -> None:
-    """First match, in order: our ledger; `capsule_link_id`; …"""
+    """First match, in order: our ledger; `capsule_link_id`; and so on."""
     firm, name = next_party(world), f"Linked {synced} Ltd"
     link = {"capsule_link_id": str(firm)}
     company = world.acme.seed("companies", name="Another name altogether", properties={**link, "kept": "by staff"})
@@ -82,7 +82,7 @@ def test_no_match_is_a_new_record(world: World) -> None:
 
 
 def test_several_members_with_that_email_are_held_until_a_person_decides(world: World) -> None:
-    """Several matches: held. (Two members share an e-mail.)"""
+    """Several matches: held, as when two members share an e-mail."""
     first, second = (world.acme.seed("members", name="Twin", email="twin@x.example") for _ in range(2))
     number = world.person("Cleo", "member", email="twin@x.example")
     assert world.acme.held(number) == "shared_email"
@@ -160,3 +160,20 @@ def test_a_full_sync_after_a_lost_data_store_makes_nothing_twice(world: World) -
         world.full_sync()
     assert {name: {one["_id"] for one in world.acme.records(name)} for name in before} == before
     assert not [one for one in writes if one.startswith("POST")]
+
+
+def test_a_second_member_with_an_email_that_officernd_refuses_is_a_letter(world: World) -> None:
+    """Two people who share an e-mail are two members, unless OfficeRnD refuses that (officernd.md §3.2: unknown)."""
+    world.officernd.control("POST", "switches", {"duplicate_email": "refuse"})
+    try:
+        first = world.person("Jun", "member", email="both@x.example")
+        second = world.person("Kit", "member", email="both@x.example")
+        assert world.acme.has(first)
+        assert not world.acme.has(second)
+        assert world.acme.letter(second)
+        # A later edit heals it.
+        world.details(second, "emailAddresses", address="kit@x.example")
+        assert world.acme.member(second)["email"] == "kit@x.example"
+        assert not world.acme.letter(second)
+    finally:
+        world.officernd.control("POST", "switches", {"duplicate_email": "allow"})

@@ -15,7 +15,9 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
 
 CONNECTIONS = {
     # Shoreditch stands first, so it wins over London Bridge.
-    "acme": Rules(locations={"shoreditch ": ["east", "Hackney"], "London Bridge": ["london", "lb"]}, default_location="London Bridge"),
+    "acme": Rules(
+        locations={"shoreditch ": ["east", "Hackney"], "London Bridge": ["london", "lb"]}, default_location="London Bridge"
+    ),
     "bare": Rules(locations={"London Bridge": ["london"], "Shoreditch": ["east"]}, default_location=None),
     "by_id": Rules(locations={LONDON: ["london"], SHOREDITCH: ["east"]}, default_location=SHOREDITCH),
     "unknown": Rules(locations={"Camden": ["camden"], "Twice": ["twice"]}),

@@ -194,12 +194,14 @@ def test_every_property_of_a_deal_and_a_later_change_of_each(world: World) -> No
     [
         pytest.param({"value": {"amount": 500, "currency": "GBP"}}, 500, id="fixed"),
         pytest.param({"value": {"amount": 99.5, "currency": "USD"}}, 99.5, id="currencies are not converted"),
-        pytest.param({"value": {"amount": 100, "currency": "GBP"}, "durationBasis": "YEAR", "duration": 2}, 200, id="by the year"),
+        pytest.param(
+            {"value": {"amount": 100, "currency": "GBP"}, "durationBasis": "YEAR", "duration": 2}, 200, id="by the year"
+        ),
         pytest.param({"value": None}, 0, id="null"),
     ],
 )
 def test_the_deal_size(world: World, fields: dict[str, object], size: float) -> None:
-    """Deal size = amount × duration unless FIXED; null = 0; currencies are not converted."""
+    """Deal size = amount times duration unless FIXED; null = 0; currencies are not converted."""
     firm = world.organisation(f"Size {size} Ltd", "member")
     assert world.acme.opportunity(world.deal("Sized", firm, **fields))["dealSize"] == size
 

@@ -71,7 +71,11 @@ def test_a_field_of_one_kind_is_written_for_that_kind_and_replaces_the_general_o
     assert company["address"] == {"city": "Leeds"}
     assert "job" not in company["properties"]
     assert member["properties"]["plan"] == "Fixed"
-    assert (member["properties"]["job"], member["isBillingPerson"], member["description"]) == ("Accountant", True, "Knows figures")
+    assert (member["properties"]["job"], member["isBillingPerson"], member["description"]) == (
+        "Accountant",
+        True,
+        "Knows figures",
+    )
 
 
 def test_a_field_of_an_opportunity(world: World) -> None:

@@ -45,7 +45,7 @@ OFFICERND_PAIRS = (
     {"clear_with": "null", "properties_on_put": "replace"},
     {"status_verb": "patch", "company_verb": "patch"},
 )
-MIXED_PAIRS = (
+MIXED_PAIRS: tuple[tuple[dict[str, str], dict[str, str]], ...] = (
     ({"events_lost": "yes"}, {"properties_on_put": "replace"}),
     ({"events_lost": "yes", "list_order": "updated_descending"}, {}),
     ({"tag_change_fires_updated": "yes"}, {"properties_on_put": "replace"}),
@@ -179,7 +179,7 @@ class Stories:
 
 @pytest.fixture(scope="module")
 def stories(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stories]:
-    here = [item for item in request.session.items if item.fspath == request.node.fspath]  # type: ignore[attr-defined]
+    here = [item for item in request.session.items if item.fspath == request.node.fspath]
     chosen = [item.callspec.params["n"] for item in here if hasattr(item, "callspec") and "n" in item.callspec.params]
     with Matrix(tmp_path_factory.mktemp("matrix"), connections=len(ALL), lanes=LANES) as matrix:
         told = Stories(matrix, chosen)
@@ -187,9 +187,9 @@ def stories(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             yield told
         finally:
             told.close()
-            reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-            if reporter is not None:
-                reporter.write_line(f"\n{told.ended} of {len(ALL)} combinations of switches were lived through to their end")
+            plugins = request.config.pluginmanager
+            with plugins.getplugin("capturemanager").global_and_fixture_disabled():
+                print(f"\n{told.ended} of {len(ALL)} combinations of switches were lived through to their end")
 
 
 @pytest.mark.parametrize("n", range(len(ALL)), ids=[one.name for one in ALL])

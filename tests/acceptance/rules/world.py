@@ -88,14 +88,14 @@ def _quoted(text: str) -> str:
 class World(System):
     """The relay with the connections that are given; the first is `acme`, whose Capsule account all share."""
 
-    def __init__(self, directory: Path, connections: Mapping[str, Rules], *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, directory: Path, connections: Mapping[str, Rules]) -> None:
         assert next(iter(connections)) == NAME
         credentials = {
             f"RELAY_{name.upper()}_OFFICERND_CLIENT_{key}": f"officernd-{value}"
             for name in connections
             for key, value in (("ID", "client"), ("SECRET", "secret"))
         }
-        super().__init__(directory, environment={**SHORT, **credentials, **(environment or {})})
+        super().__init__(directory, environment={**SHORT, **credentials})
         self.connections = dict(connections)
         others = {name: Simulator("officernd") for name in connections if name != NAME}
         self.officernds = {NAME: self.officernd, **others}
