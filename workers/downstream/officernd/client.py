@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from mapping.officernd import otherwise
 from workers.downstream.officernd import wire
-from workers.errors import CredentialsRefused, QueueAway, RateLimited, SystemDown
+from workers.errors import CredentialsRefused, QueueAway, RateLimited, Refused, SystemDown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from mapping.officernd import Write
     from workers.answers import Answer, Body
     from workers.http import Http
     from workers.limits import Limits
@@ -27,22 +29,6 @@ if TYPE_CHECKING:
 LONGEST_STEP_S: Final = 0.5
 MOST_REFUSALS: Final = 3
 CACHE_S: Final = 3600.0
-
-
-class Write(Protocol):
-    """One request that changes something, as `mapping.officernd.Write`."""
-
-    @property
-    def method(self) -> str:
-        """POST or PUT."""
-
-    @property
-    def path(self) -> str:
-        """Below the organisation; `{id}` stands for the record that an earlier write of the same plan has created."""
-
-    @property
-    def body(self) -> Mapping[str, Any]:
-        """What is sent as JSON."""
 
 
 def _nothing() -> None:
@@ -187,8 +173,9 @@ class OfficeRnD:
     def send(self, write: Write, *, downstream_id: str | None, alive: Callable[[], None] = _nothing) -> Body:
         """Sends one write and returns the record in the answer (empty after a 204). Its slot must have been taken before.
 
-        One request; only after a 401, which has had no effect, a second one with a new token. `alive` is called right before
-        each: let it note the intent.
+        One request, and another only after an answer that is known to mean "no effect": a 401 (with a new token), or a refusal
+        of one of two forms of which it is unknown which is right (`mapping.officernd.otherwise`). `alive` is called right
+        before each: let it note the intent.
 
         Raises:
             NoAnswer: it may have had its effect, or still have it.
@@ -208,6 +195,13 @@ class OfficeRnD:
         except RateLimited as error:
             self._shut(answer, "write", error)
             raise
+        except Refused:
+            # What is not known of the API may be said in two ways, and a refusal of the one has had no effect. There is no
+            # third, so this goes at most one deep.
+            other = otherwise(write, status=answer.status, message=answer.message())
+            if other is None:
+                raise
+        return self.send(other, downstream_id=downstream_id, alive=alive)
 
     def _pages(
         self,
