@@ -20,6 +20,7 @@ What Redis holds (prefix `relay:`; R is `connection|kind|id`):
     attempts deaths       hash R -> number
     trouble               hash R -> the last error, as JSON without personal data
     intent                hash R -> ms until which a stray write may land; while there: do not trust the ledger
+    sent                  hash R -> names of the fields that such writes set, a line each; goes with the intent
     seen                  hash R -> tick at the end of the last run
     paused                hash connection -> `until next_probe every reason` (until: ms or inf; next_probe: ms or -)
     probe                 hash connection -> R that may run although its connection is paused
@@ -229,7 +230,7 @@ return text(now)
 """
 
 TAKE: Final = r"""
--- take lane token proc L W -> nil | {R, body, attempts, foreign, now, expiry, opened, lane of the record, probing, seq}
+-- take lane token proc L W -> nil | {R, body, attempts, foreign, now, expiry, opened, lane of the record, probing, seq, sent}
 local lane, token, proc, L, W = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 if not redis.call('GET', 'relay:born') then hello() end
 local waiting = 'relay:ready:' .. lane
@@ -252,7 +253,8 @@ for _ = 1, 50 do
     if body then redis.call('HDEL', 'relay:body', R) end
     local probing = redis.call('HGET', 'relay:probe', connection_of(R)) == R
     return {R, body or '', hnum('relay:attempts', R), text(foreign), text(now), text(now + L),
-            redis.call('ZSCORE', 'relay:open', R) or text(now), own_lane, probing and 1 or 0, text(seq)}
+            redis.call('ZSCORE', 'relay:open', R) or text(now), own_lane, probing and 1 or 0, text(seq),
+            redis.call('HGET', 'relay:sent', R) or ''}
   end
 end
 if redis.call('ZCARD', waiting) > 0 then ring(lane) end
@@ -261,7 +263,7 @@ return nil
 """
 
 HOLD: Final = r"""
--- hold R token writing L W -> expiry | 0 when the record is another's
+-- hold R token writing L W names -> expiry | 0 when the record is another's; names: the fields that the write sets, a line each
 local R, token, writing, L, W = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local l = lease_of(R)
 if not mine(l, token) then return '0' end
@@ -271,6 +273,10 @@ if writing then                                                               --
   if noted ~= l.own then l.foreign = math.max(l.foreign, noted) end           -- [g: own_intent]
   l.own = math.max(noted + 1, now + W)
   redis.call('HSET', 'relay:intent', R, text(l.own))
+  local sent = redis.call('HGET', 'relay:sent', R)
+  if ARGV[6] ~= '' and not (sent and string.find(sent, ARGV[6], 1, true)) then
+    redis.call('HSET', 'relay:sent', R, (sent and sent .. '\n' or '') .. ARGV[6])
+  end
   write_lease(R, l)
 end
 return text(now + L)
@@ -313,6 +319,7 @@ if other >= l.taken then                                                      --
   if newer then ready(R, lane) else wait_until(R, other + 1) end
 else
   redis.call('HDEL', 'relay:intent', R)
+  redis.call('HDEL', 'relay:sent', R)
   if newer then ready(R, lane) else close(R); closed = 1 end
 end
 flush()
@@ -332,7 +339,11 @@ local function end_unfinished(R, token, touched, W)
   if touched then
     redis.call('HSET', 'relay:intent', R, text(math.max(intent, now + W)))    -- [g: rewindow]
   elseif intent == l.own and l.own > 0 then
-    if l.foreign > 0 then redis.call('HSET', 'relay:intent', R, text(l.foreign)) else redis.call('HDEL', 'relay:intent', R) end
+    if l.foreign > 0 then redis.call('HSET', 'relay:intent', R, text(l.foreign))
+    else
+      redis.call('HDEL', 'relay:intent', R)
+      redis.call('HDEL', 'relay:sent', R)
+    end
   end
   return l
 end

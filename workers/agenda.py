@@ -80,7 +80,8 @@ class Timing:
 class Taken:
     """A record that this worker may work on until `expiry_ms`.
 
-    `foreign_ms` is until when another's write may still land (0: never); `now_ms` is Redis' clock at the moment of `take`.
+    `foreign_ms` is until when another's write may still land (0: never), and `sent` names the fields that such writes set;
+    `now_ms` is Redis' clock at the moment of `take`.
     """
 
     record: RecordKey
@@ -94,6 +95,7 @@ class Taken:
     lane: Lane
     probing: bool
     seq: int
+    sent: frozenset[str] = frozenset()
 
     @property
     def read_back(self) -> bool:
@@ -153,7 +155,7 @@ class Agenda:
         answer = self._run("take", lane, token, proc, self.timing.lease_ms, self.timing.window_ms)
         if answer is None:
             return None
-        packed, body, attempts, foreign, now, expiry, opened, own_lane, probing, seq = answer
+        packed, body, attempts, foreign, now, expiry, opened, own_lane, probing, seq, sent = answer
         return Taken(
             record=RecordKey.unpack(packed.decode()),
             token=token,
@@ -166,10 +168,11 @@ class Agenda:
             lane="live" if own_lane == b"live" else "bulk",
             probing=bool(probing),
             seq=int(seq),
+            sent=frozenset(sent.decode().split("\n")) if sent else frozenset(),
         )
 
-    def hold(self, record: RecordKey, token: str, *, writing: bool) -> int:
-        """Renews the lease; with `writing`, notes first that a write is about to be sent.
+    def hold(self, record: RecordKey, token: str, *, writing: bool, names: Sequence[str] = ()) -> int:
+        """Renews the lease; with `writing`, notes first that a write is about to be sent, and the fields that it sets.
 
         Returns:
             Until when the lease now lasts, in ms of Redis' clock.
@@ -178,7 +181,8 @@ class Agenda:
             LeaseLost: the record is another's now.
         """
         packed = record.pack()
-        expiry = int(self._run("hold", packed, token, int(writing), self.timing.lease_ms, self.timing.window_ms))
+        timing = self.timing
+        expiry = int(self._run("hold", packed, token, int(writing), timing.lease_ms, timing.window_ms, "\n".join(names)))
         if not expiry:
             raise LeaseLost(f"{packed}: the lease ran out or was taken over; this run stops.")
         return expiry

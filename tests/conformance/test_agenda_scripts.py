@@ -291,12 +291,32 @@ def test_giving_up_on_an_answer_starts_the_window_anew(bench: Bench) -> None:
     assert bench.take().create_nothing
 
 
+def test_the_next_run_learns_which_fields_an_unanswered_write_set_until_all_is_clean(bench: Bench) -> None:
+    bench.event()
+    taken = bench.take()
+    assert taken.sent == frozenset()
+    for _ in range(2):
+        bench.agenda.hold(R, taken.token, writing=True, names=("phone", "properties.a b"))
+    bench.agenda.hold(R, taken.token, writing=True, names=("company",))
+    bench.agenda.later(R, taken.token, wait_ms=0, spend=True, touched=True)
+    again = bench.take()
+    assert again.sent == {"phone", "properties.a b", "company"}
+    bench.move(W + 1)
+    bench.done(again)
+    bench.move(W + 1)
+    bench.sweep()
+    bench.done(bench.take())
+    assert not bench.store.exists("relay:sent")
+
+
 def test_a_run_that_sent_nothing_takes_its_note_back(bench: Bench) -> None:
     bench.event()
     taken = bench.take()
-    bench.agenda.hold(R, taken.token, writing=True)
+    bench.agenda.hold(R, taken.token, writing=True, names=("phone",))
     bench.agenda.later(R, taken.token, wait_ms=0, spend=False, touched=False)
-    assert not bench.take().read_back
+    again = bench.take()
+    assert not again.read_back
+    assert not again.sent
 
 
 # ---------------------------------------------------------------------- the poison guard

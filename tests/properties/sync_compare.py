@@ -5,6 +5,7 @@ Every difference that a history may leave by design stands in EXCEPTIONS, with t
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -48,6 +49,8 @@ OURS: Final = {
     ),
 }
 LINK: Final = "capsule_link_id"
+# For looking further while a defect is open: what an unanswered call wrote or created is not known to be ours.
+PAST_KNOWN: Final = "HISTORIES_PAST_KNOWN" in os.environ
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,8 @@ def differences(
         entry = entries.get(key)
         if where not in old:
             found.append(f"{where}: is not there; a fresh sync makes it")
+        elif PAST_KNOWN and (entry is None or (entry.id is None and entry.outcome in {"out", "gone", "held"})):
+            continue
         elif entry is None or entry.id != old[where]["_id"]:
             found.append(f"{where}: the ledger does not know it: {entry}")
         elif where not in new:
@@ -188,6 +193,8 @@ def differences(
 
 
 def _is_allowed(resource: str, name: str, pair: Pair) -> bool:
+    if PAST_KNOWN and pair.fresh is None and name not in pair.entry.wrote:
+        return True
     return any(one.when(pair) for one in EXCEPTIONS if (one.resource, one.field) == (resource, name))
 
 

@@ -59,6 +59,7 @@ def test_a_value_whose_write_was_not_answered_is_cleared_when_capsule_clears_it(
     # Given a member whose phone was written by a call that was never answered
     world = begin()
     ada = person(world, tags=MEMBER)
+    world.relay.pass_time(1_500)  # so that the next write need not wait for quiet
     world.fault("officernd", {"route": "PUT /members/{id}", "kind": kind, "seconds": 0.4 if kind == "slow" else 0})
     world.edit(ada, world.capsule.contact(ada, "phoneNumbers", {"number": "020 7946 0001"}), "worked")
     # When the phone is taken away in Capsule before the record is tried again
@@ -77,6 +78,24 @@ def test_a_create_that_was_not_answered_is_adopted_and_its_cleared_values_with_i
     )
     (ada,) = world.capsule.visible("party")
     world.edit(ada, world.capsule.contact(ada, "phoneNumbers", None), "event")
+    world.finish()
+
+
+@pytest.mark.parametrize("leaves", ["tag", "deleted"])
+@pytest.mark.parametrize("on_gone", ["keep", "former"])
+def test_a_record_whose_create_was_not_answered_is_released_too(begin: Callable[..., World], on_gone: str, leaves: str) -> None:
+    # Given a person whose member was created by a process that was killed before it could say so
+    world = begin(Rules(on_gone=on_gone))
+    ada = person(world)
+    world.trap("kill after", at=1, writes=True, act=lambda: None)
+    world.edit(ada, world.capsule.toggle_tag(ada, "member"), "worked")
+    assert world.relay.kills == 1
+    # When it leaves before anybody looks again
+    if leaves == "tag":
+        world.edit(ada, world.capsule.toggle_tag(ada, "member"), "at once")
+    else:
+        world.delete(ada, "at once")
+    # Then its member is known, and released as on_gone says
     world.finish()
 
 

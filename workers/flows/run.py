@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from workers.errors import RateLimited, ShuttingDown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mapping.agenda import Lane
     from workers.agenda import Taken
     from workers.services import Services
@@ -54,8 +56,11 @@ class Run:
             self.services.agenda.hold(self.record, self.taken.token, writing=False)
             self._renewed = time.monotonic()
 
-    def about_to_write(self) -> None:
+    def about_to_write(self, names: Sequence[str]) -> None:
         """Called right before a write is sent: notes the intent, and makes sure that the call will end before the lease.
+
+        `names` are the fields that the write sets. Should its answer never come, they count as ours all the same, so that
+        a value that has meanwhile gone from Capsule is cleared.
 
         Raises:
             LeaseLost: the record is another's now.
@@ -63,7 +68,7 @@ class Run:
         timing = self.services.timing
         while True:
             began = time.monotonic()
-            self.services.agenda.hold(self.record, self.taken.token, writing=True)
+            self.services.agenda.hold(self.record, self.taken.token, writing=True, names=names)
             self._renewed = began
             if time.monotonic() - began <= timing.slack_ms / 1000:
                 return

@@ -7,6 +7,7 @@ ledger looks at the downstream itself (reference/agenda.md §4).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from mapping.plan import Held, Nothing
@@ -58,7 +59,9 @@ class Upsert:
         self.downstream = downstream
         self.entry = entry
         self.line = line
-        self.ours: Mapping[str, Any] = entry.wrote if entry is not None else {}
+        self.wrote: Mapping[str, Any] = entry.wrote if entry is not None else {}
+        # What a write set whose answer never came is ours too, though the ledger does not know of it.
+        self.ours = frozenset(self.wrote) | run.taken.sent
 
     def apply(self, subject: Subject, wanted: Wanted) -> Applied | Held:
         """Makes it hold what is wanted. A record that vanished there is looked for once more, then made anew.
@@ -77,12 +80,12 @@ class Upsert:
 
     def release(self, resource: str, downstream_id: str, wanted: Wanted) -> Applied:
         """Makes a record that left hold what `on_gone` asks. One that is not there any more is left so."""
-        there = _There(downstream_id, self.ours, None)
+        there = _There(downstream_id, self.wrote, None)
         plan = self.downstream.compare(wanted, there.have, ours=self.ours)
         if self.run.taken.read_back or not isinstance(plan, Nothing):
             current = self._read(resource, downstream_id)
             if current is None:
-                return Applied(downstream_id, resource, self.ours, ())
+                return Applied(downstream_id, resource, self.wrote, ())
             there = _There(downstream_id, self.downstream.observed(resource, current), current)
             plan = self.downstream.compare(wanted, there.have, ours=self.ours)
         return self._write(wanted, plan, there)
@@ -107,7 +110,7 @@ class Upsert:
         """What is there: by the ledger if it can be trusted, else by reading or finding it."""
         run, known = self.run, self.entry.id if self.entry is not None else None
         if known is not None and not distrust:
-            return _There(known, self.ours, None)
+            return _There(known, self.wrote, None)
         if known is not None:
             current = self._read(wanted.resource, known)
             if current is not None:
@@ -147,7 +150,8 @@ class Upsert:
         run, touched = self.run, self.run.touched
         run.touched = True
         try:
-            answer = self.downstream.send(write, downstream_id=downstream_id, before_send=run.about_to_write)
+            noted = partial(run.about_to_write, tuple(write.covers))
+            answer = self.downstream.send(write, downstream_id=downstream_id, before_send=noted)
         except errors.NoAnswer:
             raise
         except errors.WorkerError:
