@@ -33,6 +33,9 @@ class Breaker:
         """Counts a failure; True when the connection is paused because of it, or was being probed."""
         if not isinstance(error, errors.Temporary) or isinstance(error, errors.RateLimited) or not error.system:
             return False
+        if isinstance(error, errors.ReconnectNeeded):
+            # The sign-in has paused the whole account already. A pause from here, later, could outlast a reconnect.
+            return True
         connection, probe_ms = run.record.connection, self.probe_ms
         with self._lock:
             self._failures[connection, error.system] += 1

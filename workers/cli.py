@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mapping.errors import Fault
+    from workers.account_commands import Said
     from workers.flows.check_calls import Asked
 
 app = typer.Typer(
@@ -134,7 +135,7 @@ def _root(
 
 @app.command()
 def up() -> None:
-    """Run everything on this machine: data store, receiver, workers, clock. Ctrl-C stops it."""
+    """Run everything on this machine: data store, receiver, workers, clock, console. Ctrl-C stops it."""
     from workers.local import up as run_all  # noqa: PLC0415 - loaded when used, so that every command starts fast
 
     _warn_of_strangers(settings := load(os.environ))
@@ -211,26 +212,70 @@ def _ask(settings: Settings) -> tuple[Asked, ...]:
 
 
 @app.command()
+def connect(name: Name, as_json: AsJson = False) -> None:
+    """Print a one-time link that connects the Capsule account by OAuth, or connects it again."""
+    from workers import account_commands  # noqa: PLC0415 - loaded when used, so that every command starts fast
+
+    settings = load(os.environ)
+    _answer(account_commands.print_link(settings, known(settings, name)), as_json=as_json)
+
+
+@app.command()
+def disconnect(name: Name, as_json: AsJson = False) -> None:
+    """Remove the hooks from the Capsule account, end its tokens and forget them."""
+    from workers import account_commands  # noqa: PLC0415 - loaded when used, so that every command starts fast
+
+    settings = load(os.environ)
+    _answer(account_commands.disconnect(settings, known(settings, name), redis_url=find_redis(settings)), as_json=as_json)
+
+
+@app.command()
 def hooks(
     name: Name,
-    action: Annotated[str, typer.Argument(metavar="url", help="url: print the address that Capsule's hooks post to.")] = "url",
+    action: Annotated[
+        str,
+        typer.Argument(
+            metavar="[url|list|ensure|remove]",
+            help="url: print their address. list: show them. ensure: make them right. remove: take ours away.",
+        ),
+    ] = "url",
     as_json: AsJson = False,
 ) -> None:
-    """Show the address for Capsule's REST hooks."""
-    if action != "url":
-        raise Mistake(f"`hooks` cannot {action} yet", "It knows `capsule-relay hooks NAME url`.")
+    """Show, mend or remove the account's REST hooks, or print the address that they post to.
+
+    Exit status of `list`: 0 all in order, 1 something is missing or wrong.
+    """
+    from workers import account_commands  # noqa: PLC0415 - loaded when used, so that every command starts fast
+
+    if action not in account_commands.ACTIONS:
+        raise Mistake(f"`hooks` cannot {action}", f"It knows {', '.join(account_commands.ACTIONS)}.")
     settings = load(os.environ)
-    connection = settings.connections[known(settings, name)]
-    owner = hook_owner(name, connection.capsule.account)
+    known(settings, name)
+    if action != "url":
+        said = account_commands.hooks(settings, name, action, redis_url=find_redis(settings))
+        _answer(said, as_json=as_json)
+        return
+    owner = hook_owner(name, settings.connections[name].capsule.account)
     token = hook_token(settings.secret_keys[0], owner, settings.connections[owner].hook_generation)
     if settings.public_url is None:
         typer.echo("warning: RELAY_PUBLIC_URL is not set, so this address works on this machine alone", err=True)
-    base = settings.public_url or f"http://127.0.0.1:{settings.web_port}"
-    address = base + hook_path(owner, token)
+    address = settings.public_base + hook_path(owner, token)
     if as_json:
         print_json({"connection": name, "owner": owner, "url": address, "public": settings.public_url is not None})
     else:
         typer.echo(address)
+
+
+def _answer(said: Said, *, as_json: bool) -> None:
+    """Prints what a command answers, and leaves with 1 when not all is in order."""
+    if as_json:
+        print_json(said.document)
+    else:
+        typer.echo("\n".join(said.lines))
+    for line in said.beside:
+        typer.echo(line, err=True)
+    if not said.in_order:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """The clock (`capsule-relay clock`): four times a second a sweep of the agenda, for ever, whatever Redis does meanwhile.
 
 Running two is harmless, and so is a late or a missed round: everything that a sweep does is safe to repeat. A connection
-with `auto_sync` that was never read whole gets its first full sync from here, beside the sweeps.
+with `auto_sync` that was never read whole gets its first full sync from here, beside the sweeps; so does the hook guard its turn.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import redis
 from mapping.errors import MappingError
 from workers.errors import QueueAway, WorkerError
 from workers.flows.reconcile import full_sync, was_synced
+from workers.guard import HookGuard
 from workers.services import build
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
     clock = Clock(services)
     first = threading.Thread(target=FirstSyncs(services).run, name="first-sync", daemon=True)
     first.start()
+    guard = threading.Thread(target=HookGuard(services, every_s=settings.hooks_every_s).run, name="hook-guard", daemon=True)
+    guard.start()
     try:
         while not stop.is_set():
             began = time.monotonic()
@@ -98,4 +101,5 @@ def run(settings: Settings, stop: threading.Event) -> None:
     finally:
         services.stopping.set()
         first.join(1.0)
+        guard.join(1.0)
         services.close()

@@ -6,6 +6,7 @@ WorkerError
 │   ├── SystemDown           the other side said it cannot now (500, 503), known to have had no effect
 │   ├── RateLimited          the other side's limit is used up; wait; never spends an attempt
 │   └── CredentialsRefused   401 even with a new token; the connection is paused; never spends an attempt
+│       └── ReconnectNeeded  no new token without a person; the connection is paused until it is connected again
 ├── Permanent                trying again changes nothing: a dead letter at once
 │   ├── Refused              the other side refuses what we sent (400, 404 on a write, a known permanent 500)
 │   └── Misconfigured        a setting or a permission must be changed by a person
@@ -74,6 +75,15 @@ class CredentialsRefused(Temporary):
     """The other side refuses our credentials even with a new token. Its connection is paused and probed."""
 
     advice = "Check the credentials and their scopes for this connection; work resumes by itself once they are accepted."
+
+
+class ReconnectNeeded(CredentialsRefused):
+    """Capsule gives no new token any more, or never gave one: a person must connect the account again.
+
+    Whoever raises it has paused the connections of that account. It spends no attempt.
+    """
+
+    advice = "Run `capsule-relay connect NAME` and open the link that it prints; work resumes by itself."
 
 
 class Permanent(WorkerError):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 TICK: Final = 0.1
 # How long a start waits for the guard of a killed run to end that run's processes.
 PREDECESSOR_SECONDS: Final = 20.0
-ORDER: Final = (("web",), ("clock",), ("worker", "solo"))
+ORDER: Final = (("web", "console"), ("clock",), ("worker", "solo"))
 
 
 def programs(settings: Settings, environ: Mapping[str, str]) -> tuple[Program, ...]:
@@ -55,10 +55,16 @@ def programs(settings: Settings, environ: Mapping[str, str]) -> tuple[Program, .
         *("--no-access-log", "--no-server-header", "--no-proxy-headers"),
         *("--timeout-keep-alive", "30", "--timeout-graceful-shutdown", "20"),
     )
+    console = (
+        *(python, "-m", "uvicorn", "--factory", "workers.console.main:app"),
+        *("--host", "127.0.0.1", "--port", str(settings.console_port), "--log-level", "warning"),
+        *("--no-access-log", "--no-server-header", "--no-proxy-headers", "--timeout-graceful-shutdown", "5"),
+    )
     return (
         Program(name="web", command=web, stop_seconds=25, environ=environ),
         Program(name="worker", command=dramatiq(16, "live", "bulk"), stop_seconds=30, environ=tuned(16)),
         Program(name="solo", command=dramatiq(1, "solo"), stop_seconds=30, environ=tuned(1)),
+        Program(name="console", command=console, stop_seconds=10, environ=environ),
         Program(name="clock", command=(python, "-m", "workers", "clock"), stop_seconds=10, environ=environ),
     )
 
@@ -83,7 +89,8 @@ def up(settings: Settings, environ: Mapping[str, str]) -> int:
 
 def _run(settings: Settings, environ: Mapping[str, str], guard: Guard, signals: _Signals) -> int:
     screen = Screen(sys.stdout, ("up", *(name for step in ORDER for name in step)))
-    _check_port(settings)
+    _check_port("receiver", settings.web_host, settings.web_port, "RELAY_WEB_PORT")
+    _check_port("console", "127.0.0.1", settings.console_port, "RELAY_CONSOLE_PORT")
     store = DataStore(settings, guard, screen)
     url = store.start()
     try:
@@ -193,15 +200,15 @@ def _alive(process: int) -> bool:
     return True
 
 
-def _check_port(settings: Settings) -> None:
-    """Says at once that the receiver's port is taken, instead of letting it fail and start again for ever."""
-    family = socket.AF_INET6 if ":" in settings.web_host else socket.AF_INET
+def _check_port(who: str, host: str, port: int, variable: str) -> None:
+    """Says at once that a port is taken, instead of letting its process fail and start again for ever."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.web_host, settings.web_port))
+            probe.bind((host, port))
         except OSError as error:
             raise UpFailed(
-                f"the receiver cannot listen on {settings.web_host}:{settings.web_port}: {error.strerror}",
-                "Set RELAY_WEB_PORT to a free port, or end what uses this one.",
+                f"the {who} cannot listen on {host}:{port}: {error.strerror}",
+                f"Set {variable} to a free port, or end what uses this one.",
             ) from error

@@ -16,9 +16,12 @@ from cryptography.fernet import Fernet, MultiFernet
 from mapping.agenda import RecordKey
 from mapping.keys import fernet_keys, lookup_hash
 from workers import retry
+from workers.accounts import SignInPause, owner_of
 from workers.agenda import Agenda, Timing, connect
 from workers.breaker import Breaker
 from workers.capsule.client import Capsule
+from workers.capsule.hooks import RestHooks
+from workers.capsule.tokens import OAuthTokens
 from workers.counts import Counts
 from workers.downstream.officernd import wire as officernd_wire
 from workers.downstream.officernd.adapter import OfficeRnDDownstream
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from mapping.rules import Connection
     from workers.downstream.port import Downstream
     from workers.settings import Credentials, Settings
+    from workers.tokens import Tokens
 
 
 @dataclass(slots=True)
@@ -65,6 +69,7 @@ class Services:
     log: structlog.stdlib.BoundLogger
     stopping: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _sign_ins: dict[str, Tokens] = field(default_factory=dict)
     _capsules: dict[str, Capsule] = field(default_factory=dict)
     _downstreams: dict[str, Downstream] = field(default_factory=dict)
 
@@ -87,7 +92,7 @@ class Services:
         """The client of one connection's Capsule account.
 
         Raises:
-            Misconfigured: no token is set for it.
+            Misconfigured: no token, or no application, is set for it.
         """
         with self._lock:
             if connection not in self._capsules:
@@ -109,19 +114,59 @@ class Services:
     def _credentials(self, connection: str) -> Credentials:
         return self.settings.credentials[connection]
 
+    def oauth(self, owner: str) -> OAuthTokens | None:
+        """The OAuth sign-in of an account, None when it signs in with a personal token.
+
+        Raises:
+            Misconfigured: its application's id and secret are not set.
+        """
+        with self._lock:
+            found = self._sign_in(owner)
+        return found if isinstance(found, OAuthTokens) else None
+
+    def rest_hooks(self, owner: str) -> RestHooks:
+        """Manages the hooks of an account. Raises as `capsule`."""
+        with self._lock:
+            tokens = self._sign_in(owner)
+        api_url, deadline_s = self.connections[owner].capsule.api_url, self.timing.call_ms / 1000
+        return RestHooks(owner, self.http, self.limits, tokens, api_url=api_url, deadline_s=deadline_s)
+
+    def _sign_in(self, owner: str) -> Tokens:
+        if owner not in self._sign_ins:
+            self._sign_ins[owner] = self._make_sign_in(owner)
+        return self._sign_ins[owner]
+
+    def _make_sign_in(self, owner: str) -> Tokens:
+        rules, credentials = self.connections[owner].capsule, self._credentials(owner)
+        if rules.auth == "token":
+            if credentials.capsule_token is None:
+                variable = f"RELAY_{owner.upper()}_CAPSULE_TOKEN"
+                raise Misconfigured(f"{owner}: no Capsule token.", advice=f"Set {variable} to a personal access token.")
+            return PersonalToken(credentials.capsule_token.get_secret_value())
+        client_id, client_secret = credentials.capsule_client_id, credentials.capsule_client_secret
+        if client_id is None or client_secret is None:
+            variables = f"RELAY_{owner.upper()}_CAPSULE_CLIENT_ID and _SECRET"
+            raise Misconfigured(f"{owner}: no Capsule application.", advice=f"Set {variables}.")
+        return OAuthTokens(
+            owner,
+            http=self.http,
+            store=self.redis,
+            vault=MultiFernet([Fernet(one) for one in fernet_keys(self.settings.secret_keys)]),
+            pause=SignInPause(self.agenda, self.connections, owner),
+            oauth_url=rules.oauth_url,
+            client_id=client_id.get_secret_value(),
+            client_secret=client_secret.get_secret_value(),
+            deadline_s=self.timing.call_ms / 1000,
+        )
+
     def _make_capsule(self, name: str) -> Capsule:
-        rules = self.connections[name]
-        owner = rules.capsule.account or name
-        token = self._credentials(owner).capsule_token
-        if token is None:
-            variable = f"RELAY_{owner.upper()}_CAPSULE_TOKEN"
-            raise Misconfigured(f"{name}: no Capsule token.", advice=f"Set {variable} to a personal access token.")
+        owner = owner_of(self.connections, name)
         return Capsule(
             name,
             self.http,
             self.limits,
-            PersonalToken(token.get_secret_value()),
-            api_url=rules.capsule.api_url,
+            self._sign_in(owner),
+            api_url=self.connections[name].capsule.api_url,
             account=owner,
             deadline_s=self.timing.call_ms / 1000,
         )

@@ -46,6 +46,7 @@ KNOWN: Final = frozenset(
         "RELAY_DATA_DIR",
         "RELAY_CALL_DEADLINE",
         "RELAY_STRAY",
+        "RELAY_HOOKS_EVERY",
         "RELAY_MAX_BODY",
         "RELAY_LOG_LEVEL",
         "RELAY_LOG_FORMAT",
@@ -95,6 +96,7 @@ class Settings:
 
     `redis_url` is None when the embedded server is to be used. `call_deadline_s` is D of the agenda: the total time that
     one HTTP call may take, in seconds; `stray_s` is S: how long after that the other side may still apply it, in seconds.
+    `hooks_every_s` is how often the clock compares the hooks with those that are needed, in seconds.
     `public_url` has no slash at its end.
     """
 
@@ -111,8 +113,19 @@ class Settings:
     console_url: str | None = None
     call_deadline_s: float = 10.0
     stray_s: float = 20.0
+    hooks_every_s: float = 180.0
     log_level: str = "INFO"
     log_format: str = "auto"
+
+    @property
+    def console_base(self) -> str:
+        """Where a browser reaches the console, without a slash at its end."""
+        return self.console_url or f"http://127.0.0.1:{self.console_port}"
+
+    @property
+    def public_base(self) -> str:
+        """Where Capsule reaches the receiver, without a slash at its end; this machine's loopback when nothing is set."""
+        return self.public_url or f"http://127.0.0.1:{self.web_port}"
 
     @property
     def lease_ms(self) -> int:
@@ -149,6 +162,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         console_url=read.web_url("RELAY_CONSOLE_URL", "https://relay-console.example.org"),
         call_deadline_s=read.seconds("RELAY_CALL_DEADLINE", 10.0, least=0.1, most=60.0),
         stray_s=read.seconds("RELAY_STRAY", 20.0, least=0.0, most=600.0),
+        hooks_every_s=read.seconds("RELAY_HOOKS_EVERY", 180.0, least=0.1, most=86_400.0),
         log_level=read.one_of("RELAY_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         log_format=read.one_of("RELAY_LOG_FORMAT", "auto", ("auto", "text", "json")),
     )

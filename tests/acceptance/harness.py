@@ -91,6 +91,7 @@ class System:
         self.environment = dict(environment or {})
         self.secret = secrets.token_hex(24)
         self.web_port = free_port()
+        self.console_port = free_port()
         self.capsule = Simulator("capsule", limit=4_000 if real_limits else 4_000_000)
         self.officernd = Simulator("officernd")
         self.process: subprocess.Popen[bytes] | None = None
@@ -133,6 +134,7 @@ class System:
             "RELAY_DATA_DIR": str(self.directory / "data"),
             "RELAY_SECRET_KEY": self.secret,
             "RELAY_WEB_PORT": str(self.web_port),
+            "RELAY_CONSOLE_PORT": str(self.console_port),
             "RELAY_ACME_CAPSULE_TOKEN": "capsule-token",
             "RELAY_ACME_OFFICERND_CLIENT_ID": "officernd-client",
             "RELAY_ACME_OFFICERND_CLIENT_SECRET": "officernd-secret",

@@ -41,7 +41,14 @@ api_url = "http://127.0.0.1:9/api/v2"
 token_url = "http://127.0.0.1:9/oauth/token"
 """
 # The end of a word of each program's command line that no other has.
-MARKS = {"web": "receiver.main:app", "worker": "live", "solo": "solo", "clock": "clock", "store": "/valkey-server"}
+MARKS = {
+    "web": "receiver.main:app",
+    "worker": "live",
+    "solo": "solo",
+    "clock": "clock",
+    "console": "console.main:app",
+    "store": "/valkey-server",
+}
 
 
 def until(true: Callable[[], object], *, seconds: float = 30) -> None:
@@ -145,6 +152,7 @@ def up(tmp_path: Path) -> Iterator[Up]:
         "PYTHONPATH": str(ROOT),
         "RELAY_SECRET_KEY": "k" * 32,
         "RELAY_WEB_PORT": str(port),
+        "RELAY_CONSOLE_PORT": str(free_port()),
         "RELAY_ACME_CAPSULE_TOKEN": "token",
         "RELAY_ACME_OFFICERND_CLIENT_ID": "id",
         "RELAY_ACME_OFFICERND_CLIENT_SECRET": "secret",

@@ -40,6 +40,7 @@ class Relay:
             "RELAY_SECRET_KEY": secrets.token_urlsafe(32),
             "RELAY_PUBLIC_URL": f"http://127.0.0.1:{self._port}",
             "RELAY_WEB_PORT": str(self._port),
+            "RELAY_CONSOLE_PORT": str(free_port()),
             "RELAY_DEMO_CAPSULE_TOKEN": "capsule-token",
             "RELAY_DEMO_OFFICERND_CLIENT_ID": "officernd-client",
             "RELAY_DEMO_OFFICERND_CLIENT_SECRET": "officernd-secret",

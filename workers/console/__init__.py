@@ -1,0 +1,1 @@
+"""The console: the door for browsers, on a private address."""
