@@ -1,0 +1,109 @@
+"""An account is connected by OAuth through the console, and the relay subscribes its hooks itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.acceptance.harness import EVENTS, NAME, until
+from tests.acceptance.signing_in import CHROMIUM, OAuthSystem, member
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OAuthSystem]:
+    with OAuthSystem(tmp_path_factory.mktemp("oauth")) as running:
+        yield running
+
+
+def test_connected_in_a_browser_an_edit_arrives_by_a_hook_that_the_relay_subscribed(system: OAuthSystem) -> None:
+    # Given an account with a member, nobody signed in, and so the connection paused with what to do
+    number = member(system, firstName="Ada", lastName="Before", emailAddresses=[{"address": "ada@example.com"}])
+    until(lambda: "reconnect" in system.paused(), "the pause says that it must be connected")
+    assert "capsule-relay connect acme" in system.run("status").stdout
+
+    # When the link is opened
+    if CHROMIUM is None:
+        print("SKIPPED: no Chromium here; the redirects are followed by an HTTP client instead")
+    page = system.connect()
+
+    # Then the page says so, the hooks are there, and the first sync brings the member over
+    assert "Connected to Capsule" in page
+    url = system.hook_url()
+    until(lambda: system.hook_events() == sorted((event, url) for event in EVENTS), "the eight hooks")
+    until(lambda: system.linked("members", number), "the first sync")
+    until(system.idle, "nothing is open")
+    assert system.paused() == ""
+
+    # And an edit arrives by a hook
+    system.edit(number, lastName="After")
+    until(lambda: (system.linked("members", number) or {})["name"] == "Ada After", "the edit arrives")
+    page = httpx.get(f"{system.console}/connections/{NAME}", trust_env=False).text
+    assert "every record was looked at" in page
+    assert "all there" in page
+    assert system.run("hooks", NAME, "list").returncode == 0
+    said = system.log()
+    assert "eyJ" not in said
+    assert "capsule-secret" not in said
+
+
+def test_a_link_is_good_once(system: OAuthSystem) -> None:
+    link = system.link()
+    with httpx.Client(trust_env=False) as client:
+        assert client.head(link).status_code == 405, "a preview does not use it up"
+        first, second = client.get(link), client.get(link)
+    assert first.status_code == 303
+    assert first.headers["location"].startswith(f"{system.capsule.url}/oauth/authorise?")
+    assert "code_challenge_method=S256" in first.headers["location"]
+    assert second.status_code == 400
+    assert "used before" in second.text
+    assert httpx.get(f"{link}x", trust_env=False).status_code == 400
+
+
+def test_the_way_back_is_for_the_browser_that_left_and_good_once(system: OAuthSystem) -> None:
+    with httpx.Client(trust_env=False) as client, httpx.Client(trust_env=False) as another:
+        departure = client.get(system.link())
+        back = client.get(departure.headers["location"]).headers["location"]
+        stolen = another.get(back)
+        assert stolen.status_code == 400
+        assert "another browser" in stolen.text
+        # The state is used up by the attempt, so nobody can go on with it.
+        assert client.get(back).status_code == 400
+
+
+def test_a_refusal_at_capsule_is_told_with_what_to_do(system: OAuthSystem) -> None:
+    with httpx.Client(trust_env=False) as client:
+        departure = client.get(system.link())
+        state = httpx.URL(departure.headers["location"]).params["state"]
+        page = client.get(f"{system.console}/oauth/callback?error=access_denied&state={state}")
+    assert page.status_code == 400
+    assert "declined" in page.text
+    assert "capsule-relay connect acme" in page.text
+
+
+def test_every_page_has_security_headers_and_another_host_name_is_refused(system: OAuthSystem) -> None:
+    until(system.console_ready, "the console is ready")
+    for path in ("/", f"/connections/{NAME}", "/connections/nobody", "/nowhere", "/connect/x", "/oauth/callback"):
+        headers = httpx.get(f"{system.console}{path}", trust_env=False).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["cache-control"] == "no-store"
+        assert headers["referrer-policy"] == "no-referrer"
+    assert httpx.get(f"{system.console}/", headers={"host": "evil.example"}, trust_env=False).status_code == 400
+
+
+def test_disconnecting_takes_hooks_and_tokens_away_and_connecting_brings_them_back(system: OAuthSystem) -> None:
+    done = system.run("disconnect", NAME)
+    assert done.returncode == 0, done.stderr
+    assert system.hook_events() == []
+    assert "reconnect" in system.paused()
+    with system.store() as store:
+        assert not store.hexists("relay:tokens", f"capsule:{NAME}")
+    assert "Connected to Capsule" in system.connect()
+    until(lambda: len(system.hook_events()) == len(EVENTS), "the hooks are back")
+    assert system.paused() == ""
