@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from workers.agenda import Agenda
 
 RECONNECT: Final = "reconnect"
+HOOKS_ALIVE: Final = key("hooks-alive")  # hash account -> ms of Redis' clock at which every hook was last seen
+HOOKS_TROUBLE: Final = key("hooks-trouble")  # hash account -> why the hooks could not be ensured, in words
 # The pauses that a new sign-in ends. One that a person made is that person's to end.
 _ENDED_BY_CONNECTING: Final = (RECONNECT, "capsule: credentials refused")
 

@@ -306,7 +306,8 @@ def status(as_json: AsJson = False) -> None:
 
     settings = load(os.environ)
     with overview.reading(find_redis(settings)) as client:
-        found = overview.read(client, tuple(settings.connections))
+        accounts = {name: hook_owner(name, rules.capsule.account) for name, rules in settings.connections.items()}
+        found = overview.read(client, tuple(settings.connections), accounts)
     if as_json:
         print_json(found.document())
     else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import redis
 
 from mapping.errors import MappingError
-from workers.accounts import owners, sharing
+from workers.accounts import HOOKS_TROUBLE, owners, sharing
 from workers.errors import Misconfigured, QueueAway, WorkerError
 from workers.flows import subscribe
 
@@ -69,7 +69,7 @@ class HookGuard:
             advice = error.advice if isinstance(error, WorkerError) else ""
             self.services.log.warning("hooks", account=owner, error=type(error).__name__, text=str(error), advice=advice)
             with contextlib.suppress(redis.RedisError):
-                self.services.redis.hset(subscribe.TROUBLE, owner, f"{error} {advice}")
+                self.services.redis.hset(HOOKS_TROUBLE, owner, f"{error} {advice}")
             return
         if done.subscribed or done.removed:
             self.services.log.info(

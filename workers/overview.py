@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from mapping.agenda import COUNTS, LANES, LETTERS, deliveries_key, key, tally_key
+from workers.accounts import HOOKS_ALIVE, HOOKS_TROUBLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +28,9 @@ SLOWEST_TWENTIETH: Final = 0.95
 class ConnectionView:
     """One connection. `tally` counts records by the outcome of their last run; `counts` are counters since the first start.
 
-    `paused` is the reason of a pause, or empty. `lag_p50_ms` and `lag_p95_ms` are upper bounds, None when nothing was counted
+    `paused` is the reason of a pause, or empty. `hooks_seen_s` is how many seconds ago all hooks were seen to be there, None when
+    they never were (or are subscribed by hand); `hooks_trouble` why they cannot be ensured, or empty.
+    `lag_p50_ms` and `lag_p95_ms` are upper bounds, None when nothing was counted
     or the slowest were slower than the last bucket.
     """
 
@@ -38,6 +41,8 @@ class ConnectionView:
     letters: int
     unreadable: int
     paused: str
+    hooks_seen_s: int | None
+    hooks_trouble: str
     lag_p50_ms: int | None
     lag_p95_ms: int | None
     counts: dict[str, int]
@@ -65,8 +70,10 @@ def reading(url: str) -> Iterator[redis.Redis]:
         yield client
 
 
-def read(client: redis.Redis, names: tuple[str, ...]) -> Overview:
+def read(client: redis.Redis, names: tuple[str, ...], accounts: Mapping[str, str] | None = None) -> Overview:
     """Reads the overview of these connections. The numbers are read one after another, so they may differ by a moment.
+
+    `accounts` names, for each connection, the one whose Capsule account it lives on; itself where it is not given.
 
     Raises:
         redis.RedisError: the data store does not answer.
@@ -82,7 +89,10 @@ def read(client: redis.Redis, names: tuple[str, ...]) -> Overview:
     sizes |= {f"ready_{lane}": client.zcard(key(f"ready:{lane}")) for lane in LANES}
     sizes |= {place: client.zcard(key(place)) for place in ("due", "leases")}
     views = []
+    now_s = int(client.time()[0])
     for name in names:
+        account = (accounts or {}).get(name, name)
+        seen, trouble = client.hget(HOOKS_ALIVE, account), client.hget(HOOKS_TROUBLE, account)
         paused = client.hget(key("paused"), name)
         found = {text(outcome): int(number) for outcome, number in client.hgetall(tally_key(name)).items()}
         views.append(
@@ -94,6 +104,8 @@ def read(client: redis.Redis, names: tuple[str, ...]) -> Overview:
                 letters=letters_of[name],
                 unreadable=client.hlen(deliveries_key(name)),
                 paused=reason(text(paused)) if paused else "",
+                hooks_seen_s=max(now_s - int(seen) // 1000, 0) if seen else None,
+                hooks_trouble=text(trouble) if trouble else "",
                 lag_p50_ms=quantile(counts[name], MEDIAN),
                 lag_p95_ms=quantile(counts[name], SLOWEST_TWENTIETH),
                 counts=counts[name],
@@ -133,11 +145,18 @@ def lines(found: Overview) -> list[str]:
             f"  records      {tally}",
             f"  to do        {view.waiting} waiting or under way, {view.parked} parked",
             f"  failed       {view.letters} dead letters, {view.unreadable} unreadable deliveries",
+            f"  hooks        {_hooks(view)}",
             f"  in step      half {_lag(view, view.lag_p50_ms)}, 19 of 20 {_lag(view, view.lag_p95_ms)}, of their event",
         ]
     said.append("agenda")
     said += [f"  {place:<11}  {number}" for place, number in found.agenda.items()]
     return said
+
+
+def _hooks(view: ConnectionView) -> str:
+    if view.hooks_trouble:
+        return f"NOT IN ORDER: {view.hooks_trouble}"
+    return "not subscribed by us" if view.hooks_seen_s is None else f"all there {view.hooks_seen_s} s ago"
 
 
 def _lag(view: ConnectionView, bound: int | None) -> str:

@@ -68,7 +68,7 @@ class OAuthSystem(System):
     def paused(self) -> str:
         """The pause of the connection as Redis holds it, empty without one."""
         with self.store() as store:
-            return (store.hget("relay:paused", NAME) or b"").decode()  # type: ignore[union-attr]
+            return (store.hget("relay:paused", NAME) or b"").decode()
 
     def refreshes(self) -> int:
         """Refreshes asked for, whatever the answer."""

@@ -9,8 +9,8 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from mapping.agenda import key, tally_key
-from workers.accounts import owner_of
-from workers.flows import connect, subscribe
+from workers.accounts import HOOKS_ALIVE, HOOKS_TROUBLE, owner_of
+from workers.flows import connect
 from workers.flows.reconcile import was_synced
 from workers.overview import OUTCOMES, reason, text
 
@@ -78,7 +78,7 @@ def state(services: Services, name: str) -> State:
     store, owner = services.redis, owner_of(services.connections, name)
     tokens = services.oauth(owner)
     paused = store.hget(key("paused"), name)
-    seen, trouble = store.hget(subscribe.ALIVE, owner), store.hget(subscribe.TROUBLE, owner)
+    seen, trouble = store.hget(HOOKS_ALIVE, owner), store.hget(HOOKS_TROUBLE, owner)
     told = connect.told(services, owner)
     tally = {text(outcome): int(number) for outcome, number in store.hgetall(tally_key(name)).items()}
     open_records = sum(1 for packed, _ in store.zscan_iter(key("open"), match=f"{name}|*", count=1000))

@@ -18,7 +18,7 @@ from mapping.agenda import key
 from mapping.hooks import Comparison, compare, wanted
 from mapping.keys import HOOKS, hook_path, hook_token
 from mapping.urls import is_loopback
-from workers.accounts import sharing
+from workers.accounts import HOOKS_ALIVE, HOOKS_TROUBLE, sharing
 from workers.capsule.hooks import NEEDS_OAUTH
 from workers.errors import Misconfigured, QueueAway
 from workers.flows.reconcile import full_sync, was_synced
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from mapping.hooks import Hook
     from workers.services import Services
 
-ALIVE: Final = key("hooks-alive")  # hash account -> ms of Redis' clock at which every hook was last seen
 GAP: Final = key("hooks-gap")  # hash account -> ms since which events may not have been told
-TROUBLE: Final = key("hooks-trouble")  # hash account -> why the hooks could not be ensured, in words
 KNOWN: Final = key("hooks-known:")  # set per account: ids of hooks that we subscribed
 LOCK_SECONDS: Final = 120.0
 
@@ -88,8 +86,8 @@ def ensure(services: Services, owner: str) -> Ensured:
         with _only_one(services, owner):
             found = look(services, owner)
             done = _carry_out(services, owner, found)
-            services.redis.hset(ALIVE, owner, services.agenda.hello())
-            services.redis.hdel(TROUBLE, owner)
+            services.redis.hset(HOOKS_ALIVE, owner, services.agenda.hello())
+            services.redis.hdel(HOOKS_TROUBLE, owner)
             return done
     except redis.RedisError as error:
         raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
@@ -106,7 +104,7 @@ def remove(services: Services, owner: str) -> tuple[Hook, ...]:
             for hook in ours:
                 hooks.unsubscribe(hook.id)
             services.redis.delete(KNOWN + owner)
-            services.redis.hdel(ALIVE, owner)
+            services.redis.hdel(HOOKS_ALIVE, owner)
     except redis.RedisError as error:
         raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
     return ours
@@ -124,7 +122,7 @@ def gap_since(services: Services, owner: str) -> int | None:
 def close_gap(services: Services, owner: str) -> int:
     """Looks at everything again that may have changed untold. Returns the number of records opened.
 
-    A connection that was never synced is left to its first sync, which finds the same. The gap stays noted until this ends.
+    A connection whose first sync has not begun is left to that, which finds the same. The gap stays noted until this ends.
 
     Raises:
         Misconfigured: another sync is under way; it may have begun before the hook was back, so this must be done after it.
@@ -137,6 +135,8 @@ def close_gap(services: Services, owner: str) -> int:
     for connection in sharing(services.connections, owner):
         if was_synced(services, connection.name):
             opened += full_sync(services, connection.name, wait=False).found
+        elif _is_syncing(services, connection.name):
+            raise Misconfigured(f"The first sync of {connection.name} is under way.", advice="Wait for it.")
     try:
         # A gap that was noted meanwhile is another one.
         if gap_since(services, owner) == since:
@@ -146,12 +146,20 @@ def close_gap(services: Services, owner: str) -> int:
     return opened
 
 
+def _is_syncing(services: Services, connection: str) -> bool:
+    """Whether the lock of `full_sync` is held: that sync may have read pages before the hook was back."""
+    try:
+        return bool(services.redis.exists(f"{key('sync')}:{connection}"))
+    except redis.RedisError as error:
+        raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
+
+
 def _carry_out(services: Services, owner: str, found: Comparison) -> Ensured:
     hooks, store = services.rest_hooks(owner), services.redis
     subscribed: list[str] = []
     removed: list[int] = []
     if found.missing:
-        alive = store.hget(ALIVE, owner)
+        alive = store.hget(HOOKS_ALIVE, owner)
         # An older gap that is not closed yet stays: it begins earlier.
         store.hsetnx(GAP, owner, int(alive) if alive is not None else 0)
     for step in found.steps:
