@@ -119,6 +119,38 @@ def test_connections_that_share_an_account_share_the_address(run: Run) -> None:
     assert orjson.loads(run("hooks", "b", "url", "--json")[1])["owner"] == "acme"
 
 
+def test_a_link_to_connect_is_printed_with_what_to_do_beside_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "relay.toml").write_text(RULES.replace('auth = "token"', 'auth = "oauth"'), encoding="utf-8")
+    monkeypatch.setenv("RELAY_ACME_CAPSULE_CLIENT_ID", "id")
+    monkeypatch.setenv("RELAY_ACME_CAPSULE_CLIENT_SECRET", "canary")
+    monkeypatch.setenv("RELAY_CONSOLE_URL", "https://console.example/")
+    status, out, err = run("connect", "b")
+    assert status == 0
+    assert out.startswith("https://console.example/connect/acme.")
+    assert "within 15 minutes" in err
+    assert "https://console.example/oauth/callback" in err
+    assert orjson.loads(run("connect", "acme", "--json")[1])["account"] == "acme"
+
+
+@pytest.mark.parametrize("words", [("connect", "acme"), ("disconnect", "b"), ("hooks", "acme", "list"), ("hooks", "b", "ensure")])
+def test_with_a_personal_token_it_is_said_that_hooks_need_oauth(
+    run: Run, monkeypatch: pytest.MonkeyPatch, server: EmbeddedServer, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("REDIS_URL", server.url)
+    status, out, err = run(*words)
+    assert (status, out) == (1, "")
+    assert "personal token" in err
+    assert "oauth" in err
+
+
+def test_what_hooks_cannot_do_is_told(run: Run) -> None:
+    status, _, err = run("hooks", "acme", "mend")
+    assert status == 1
+    assert "url, list, ensure, remove" in err
+
+
 def test_an_unknown_connection_is_told_with_those_there_are(run: Run) -> None:
     status, out, err = run("hooks", "nobody", "url")
     assert (status, out) == (1, "")
