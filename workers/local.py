@@ -120,6 +120,7 @@ def _watch(settings: Settings, store: DataStore, children: Mapping[str, Child], 
         if not announced and listens(host, settings.web_port):
             announced = True
             screen.line("up", f"the receiver listens at http://{host}:{settings.web_port}; Ctrl-C stops everything")
+            screen.line("up", f"the console is at {settings.console_base}")
         time.sleep(TICK)
 
 

@@ -41,6 +41,8 @@ class Console:
     def __init__(self, services: Services) -> None:
         self.services = services
         self._secure = services.settings.console_base.startswith("https:")
+        # As the browser sees it: a proxy may have put us below a folder of its own.
+        self._callback = urlsplit(connect.redirect_uri(services.settings)).path
 
     def home(self, _: Request) -> Response:
         """Every connection with its state."""
@@ -63,7 +65,7 @@ class Console:
             COOKIE,
             departure.mark,
             max_age=connect.STATE_SECONDS,
-            path=connect.CALLBACK,
+            path=self._callback,
             httponly=True,
             samesite="lax",
             secure=self._secure,
@@ -84,7 +86,7 @@ class Console:
         threading.Thread(target=connect.follow_up, args=(self.services, owner), name="follow-up", daemon=True).start()
         # Away from the address that holds the code.
         answer = RedirectResponse(f"{self.services.settings.console_base}/connections/{owner}", 303)
-        answer.delete_cookie(COOKIE, path=connect.CALLBACK)
+        answer.delete_cookie(COOKIE, path=self._callback)
         return answer
 
     def live(self, _: Request) -> Response:

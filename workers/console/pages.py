@@ -101,7 +101,7 @@ def state(services: Services, name: str) -> State:
 def home(found: Sequence[State]) -> str:
     """Every connection with a word on how it is."""
     items = "".join(
-        f'<dt><a href="/connections/{escape(one.name)}">{escape(one.name)}</a></dt><dd>{escape(_sentence(one))}</dd>'
+        f'<dt><a href="connections/{escape(one.name)}">{escape(one.name)}</a></dt><dd>{escape(_sentence(one))}</dd>'
         for one in found
     )
     return _document("Capsule Relay", f"<h1>Connections</h1><dl>{items}</dl>")
@@ -119,7 +119,7 @@ def connection(one: State) -> str:
         f"<dt>To do</dt><dd>{one.waiting} waiting or under way</dd>",
         f"<dt>Records</dt><dd>{escape(numbers)}</dd></dl>",
         f'<p class="bad">{escape(one.trouble)}</p>' if one.trouble else "",
-        '<p><a href="/">All connections</a></p>',
+        '<p><a href="../">All connections</a></p>',
     ]
     return _document(one.name, "".join(body), refresh=one.under_way)
 
@@ -133,9 +133,7 @@ def refused(owner: str, *, denied: bool) -> str:
 def message(title: str, said: str, advice: str = "") -> str:
     """A page with one message and what to do."""
     more = f"<p>{escape(advice)}</p>" if advice else ""
-    return _document(
-        title, f'<h1>{escape(title)}</h1><p class="bad">{escape(said)}</p>{more}<p><a href="/">All connections</a></p>'
-    )
+    return _document(title, f'<h1>{escape(title)}</h1><p class="bad">{escape(said)}</p>{more}')
 
 
 def _sentence(one: State) -> str:
