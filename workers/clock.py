@@ -76,7 +76,8 @@ class FirstSyncs:
     def _one(self, name: str) -> None:
         log = self.services.log
         try:
-            if was_synced(self.services, name):
+            # Without a sign-in nothing could be read, and what OfficeRnD holds would be listed in vain.
+            if was_synced(self.services, name) or not self.services.signed_in(name):
                 return
             outcome = full_sync(self.services, name, wait=False)
             log.info("first sync", connection=name, found=outcome.found, seconds=round(outcome.seconds, 1))

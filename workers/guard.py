@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TOKEN_SECONDS: Final = 1.0
 GAP_SECONDS: Final = 5.0
+GAP_AGAIN_SECONDS: Final = 60.0  # after a failure: a sync begins by listing what OfficeRnD holds
 
 
 class HookGuard:
@@ -78,16 +79,20 @@ class HookGuard:
 
     def _close_gaps(self) -> None:
         services = self.services
+        again_at: dict[str, float] = {}
         while not services.stopping.wait(min(GAP_SECONDS, self.every_s)):
             for owner in owners(services.connections):
+                if time.monotonic() < again_at.get(owner, 0.0):
+                    continue
                 try:
-                    if subscribe.gap_since(services, owner) is None:
+                    if subscribe.gap_since(services, owner) is None or not services.signed_in(owner):
                         continue
                     opened = subscribe.close_gap(services, owner)
                     services.log.info("gap closed", account=owner, opened=opened)
                 except Misconfigured as error:
                     services.log.info("gap", account=owner, text=str(error), action="tried again")
                 except (WorkerError, MappingError, redis.RedisError) as error:
+                    again_at[owner] = time.monotonic() + GAP_AGAIN_SECONDS
                     services.log.warning("gap", account=owner, error=type(error).__name__, text=str(error), action="tried again")
 
     def _say(self, owner: str, what: str, error: Exception) -> None:

@@ -124,6 +124,15 @@ class Services:
             found = self._sign_in(owner)
         return found if isinstance(found, OAuthTokens) else None
 
+    def signed_in(self, connection: str) -> bool:
+        """Whether Capsule can be asked for this connection, as far as we know: always with a personal token.
+
+        Raises:
+            QueueAway: Redis did not answer.
+        """
+        tokens = self.oauth(owner_of(self.connections, connection))
+        return tokens is None or tokens.signed_in()
+
     def rest_hooks(self, owner: str) -> RestHooks:
         """Manages the hooks of an account. Raises as `capsule`."""
         with self._lock:

@@ -11,8 +11,10 @@ from mapping.agenda import key
 from mapping.hooks import events_for
 from tests.simulators.run import Simulator
 from workers.capsule import oauth
+from workers.clock import FirstSyncs
 from workers.errors import Misconfigured, ReconnectNeeded
 from workers.flows import connect, subscribe
+from workers.flows.reconcile import Outcome
 from workers.guard import HookGuard
 from workers.services import Services, build
 from workers.settings import load
@@ -159,6 +161,25 @@ def test_a_hook_whose_answer_was_lost_is_found_and_not_subscribed_again(
     subscribe.ensure(services, "acme")
     events = [hook["event"] for hook in hooks(capsule)]
     assert len(events) == len(set(events)) == 19
+
+
+def test_no_first_sync_begins_while_nobody_is_signed_in(
+    make: Callable[..., Services], capsule: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would list what OfficeRnD holds first, and in vain."""
+    services = make()
+    begun: list[str] = []
+
+    def sync(_: Services, name: str, **__: object) -> Outcome:
+        begun.append(name)
+        return Outcome(connection=name, found=0)
+
+    monkeypatch.setattr("workers.clock.full_sync", sync)
+    FirstSyncs(services)._one("b")
+    assert begun == []
+    signed_in(services, capsule)
+    FirstSyncs(services)._one("b")
+    assert begun == ["b"]
 
 
 def test_a_new_public_address_takes_the_old_hooks_with_it(make: Callable[..., Services], capsule: Simulator) -> None:

@@ -105,6 +105,7 @@ def remove(services: Services, owner: str) -> tuple[Hook, ...]:
                 hooks.unsubscribe(hook.id)
             services.redis.delete(KNOWN + owner)
             services.redis.hdel(HOOKS_ALIVE, owner)
+            services.redis.hdel(HOOKS_TROUBLE, owner)
     except redis.RedisError as error:
         raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
     return ours
