@@ -80,7 +80,8 @@ def test_a_person_inherits_the_location_of_its_organisation_and_hears_of_its_cha
 def test_people_held_with_their_dead_organisation_go_on_with_it(system: System) -> None:
     # Given an organisation that OfficeRnD refuses, so that it is a dead letter and its person is held with it
     body = {"statusCode": 400, "message": ["name must be nicer"], "error": "Bad Request"}
-    system.officernd.control("POST", "faults", {"route": "POST /companies", "count": 1, "kind": "status", "status": 400, "body": body})
+    fault = {"route": "POST /companies", "count": 1, "kind": "status", "status": 400, "body": body}
+    system.officernd.control("POST", "faults", fault)
     made = organisation(system, "Unlucky Ltd", "member")
     with system.store() as store:
         until(lambda: store.hexists("relay:letters", f"acme|party|{made['id']}"), "the organisation is a dead letter")

@@ -96,7 +96,8 @@ def test_a_failing_side_is_tried_again(system: System, status: int) -> None:
 
 def test_a_used_up_limit_spends_no_attempt(system: System) -> None:
     headers = {"Retry-After-write-minute": "1"}
-    fault(system, route="POST /members", count=2, kind="status", status=429, headers=headers, body={"statusCode": 429, "message": "x"})
+    body = {"statusCode": 429, "message": "x"}
+    fault(system, route="POST /members", count=2, kind="status", status=429, headers=headers, body=body)
     number = new_person(system, "Limited")
     settled(system, number, name="Limited Fault")
 
