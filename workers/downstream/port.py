@@ -85,6 +85,9 @@ class Downstream(Protocol):
     def find(self, subject: Subject, wanted: Wanted, *, fresh: bool, lane: Lane, alive: Alive) -> Existing | Held | None:
         """The record to take up instead of creating one. `fresh`: ask it, do not trust an index."""
 
+    def linked(self, kind: str, capsule_id: int, *, lane: Lane, alive: Alive) -> tuple[str, Existing] | None:
+        """The record that carries this Capsule id, with its resource, by asking; None when there is none or more than one."""
+
     def room(self, lane: Lane) -> int:
         """0, or the ms to wait before a write of this lane would be let through; books nothing."""
 

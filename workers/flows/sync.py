@@ -170,11 +170,11 @@ class Case:
 
     def release(self, why: str, outcome: Outcome, record: object, now: Mapping[str, Any]) -> Conclusion:
         """The record is not in any more, or never was. What is downstream stays, but for what `on_gone` asks."""
-        if outcome == "gone" and self.entry is None:
+        there = self._there() or self.upsert.find_unanswered()
+        if outcome == "gone" and self.entry is None and there is None:
             # Nothing was ever known of it: whoever sends us made-up ids must not fill the ledger.
             return Conclusion(outcome, None)
         self._tell_others(record, now, linked=False)
-        there = self._there()
         if there is not None:
             wanted = self.downstream.released(there.resource, there.wrote)
             if wanted is not None:

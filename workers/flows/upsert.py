@@ -78,6 +78,20 @@ class Upsert:
             self.line["vanished"] = True
             return self._apply(subject, wanted, distrust=True)
 
+    def find_unanswered(self) -> Applied | None:
+        """The record that a create of ours made whose answer never came, so that what must leave is not overlooked."""
+        run = self.run
+        if not run.taken.sent:
+            return None
+        found = self.downstream.linked(run.record.kind, run.record.id, lane=run.lane, alive=run.alive)
+        run.answered.add(self.downstream.name)
+        if found is None:
+            return None
+        resource, existing = found
+        observed = self.downstream.observed(resource, existing.current)
+        wrote = {name: observed[name] for name in run.taken.sent if name in observed}
+        return Applied(existing.id, resource, wrote, ())
+
     def release(self, resource: str, downstream_id: str, wanted: Wanted) -> Applied:
         """Makes a record that left hold what `on_gone` asks. One that is not there any more is left so."""
         there = _There(downstream_id, self.wrote, None)

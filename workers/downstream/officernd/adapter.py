@@ -178,6 +178,16 @@ class OfficeRnDDownstream:
         chosen = officernd.choose(wanted, candidates)
         return Existing(id=chosen.id, current=chosen.current) if isinstance(chosen, officernd.Adopt) else chosen
 
+    def linked(self, kind: str, capsule_id: int, *, lane: Lane, alive: Alive) -> tuple[str, Existing] | None:
+        """The record that carries this Capsule id: a company or member for a party, which may be gone and so be either."""
+        resources = (OPPORTUNITY,) if kind == "opportunity" else (MEMBER, COMPANY)
+        found = [
+            (resource, Existing(id=str(body["_id"]), current=body))
+            for resource in resources
+            for body in self.client.find(resource, link_id=capsule_id, lane=lane, alive=alive)
+        ]
+        return found[0] if len(found) == 1 else None
+
     def room(self, lane: Lane) -> int:
         """How long a write of this lane would have to wait now, in ms; books nothing."""
         return self.client.room(lane)
