@@ -282,16 +282,19 @@ def _answer(said: Said, *, as_json: bool) -> None:
 def sync(
     name: Name,
     full: Annotated[bool, typer.Option("--full", help="Look at every record of the account.")] = False,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return when every record is in the agenda.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return when what differs is in the agenda.")] = False,
+    allow_release: Annotated[bool, typer.Option("--allow-release", help="Release even more than the guard lets pass.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the other side in step with the whole account, and wait until it is."""
-    if not full:
-        raise Mistake("only the full sync exists yet", f"Add --full: `capsule-relay sync {name} --full`.")
-    settings = load(os.environ)
-    from workers.progress import run_sync  # noqa: PLC0415 - loaded when used, so that every command starts fast
+    """Bring the other side in step with the account, and wait until it is.
 
-    result = run_sync(settings, known(settings, name), redis_url=find_redis(settings), wait=not no_wait, quiet=as_json)
+    Without --full: with what was changed since the last time. Exit status: 0 done, 1 something failed, 3 the guard stopped it.
+    """
+    settings = load(os.environ)
+    from workers.progress import Wish, run_sync  # noqa: PLC0415 - loaded when used, so that every command starts fast
+
+    wish = Wish(full=full, wait=not no_wait, allow_release=allow_release)
+    result = run_sync(settings, known(settings, name), redis_url=find_redis(settings), wish=wish, quiet=as_json)
     if as_json:
         print_json(result.document())
     else:

@@ -118,7 +118,8 @@ class Ledger:
         """The value that `done` stores behind the outcome."""
         return self.vault.seal(entry.dump())
 
-    def _parse(self, stored: bytes) -> Entry:
+    def parse(self, stored: bytes) -> Entry:
+        """A stored value as an entry."""
         head, sealed = stored.split(b"\n", 1)
         return Entry.parse(head[1:].decode(), self.vault.open(sealed))
 
@@ -134,7 +135,7 @@ class Ledger:
             stored = cast("list[bytes | None]", self.client.hmget(ledger_key(connection), list(fields)))
         except redis.RedisError as error:
             raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
-        return [self._parse(one) if one is not None else None for one in stored]
+        return [self.parse(one) if one is not None else None for one in stored]
 
     def known(self, record: RecordKey) -> Known:
         """What is known of a record at one moment: whether it is open, whether it is a dead letter, and its entry.
@@ -152,5 +153,5 @@ class Ledger:
         return Known(
             place=place.decode() if place is not None else None,
             letter=bool(letter),
-            entry=self._parse(stored) if stored is not None else None,
+            entry=self.parse(stored) if stored is not None else None,
         )

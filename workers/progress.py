@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from workers.flows.reconcile import Outcome, full_sync
+from workers.flows.reconcile import Outcome, full_sync, incremental_sync
 from workers.log import configure
 from workers.services import build
 
@@ -28,6 +28,7 @@ STAGES: Final = {
     "read": "reading Capsule",
     "sync": "bringing in step",
 }
+GUARDED: Final = 3
 LINE_SECONDS: Final = 2.0
 STILL_SECONDS: Final = 30.0
 
@@ -41,7 +42,9 @@ class Result:
 
     @property
     def exit_status(self) -> int:
-        """0 when all is in step, held or out, or when nobody waited; 1 when something failed or still waits."""
+        """0 when all is in step, held or out, or when nobody waited; 1: something failed or still waits; 3: the guard stopped."""
+        if self.outcome.guarded:
+            return GUARDED
         return 0 if self.outcome.ok or not self.waited else 1
 
     def document(self) -> dict[str, Any]:
@@ -50,17 +53,33 @@ class Result:
 
     def sentence(self) -> str:
         """One line for a person."""
-        found = f"{self.outcome.connection}: {self.outcome.found} records found"
+        outcome = self.outcome
+        found = f"{outcome.connection}: {outcome.found} records found, {outcome.opened} opened"
+        if outcome.guarded:
+            return (
+                f"{outcome.connection}: {outcome.guarded} records would be released, more than guard_percent and guard_records "
+                "allow, so none was; see why, then give --allow-release"
+            )
         if not self.waited:
             return f"{found}; the workers bring them in step (capsule-relay status shows how far they are)"
         parts = [f"{number} {outcome.replace('_', ' ')}" for outcome, number in sorted(self.outcome.outcomes.items())]
         parts += [f"{self.outcome.failed} failed"] if self.outcome.failed else []
         parts += [f"{self.outcome.waiting} still waiting"] if self.outcome.waiting else []
-        return f"{found} in {self.outcome.seconds:.1f} s: {', '.join(parts) or 'nothing to do'}"
+        left = "".join(f"; {number} calls left of {window}" for window, number in sorted(outcome.left.items()))
+        return f"{found} in {outcome.seconds:.1f} s; now {', '.join(parts) or 'nothing to do'}{left}"
 
 
-def run_sync(settings: Settings, connection: str, *, redis_url: str, wait: bool, quiet: bool) -> Result:
-    """Runs a full sync of this connection with the workers that `redis_url` leads to.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command was asked for."""
+
+    full: bool = True
+    wait: bool = True
+    allow_release: bool = False
+
+
+def run_sync(settings: Settings, connection: str, *, redis_url: str, wish: Wish, quiet: bool) -> Result:
+    """Runs a reconcile of this connection with the workers that `redis_url` leads to.
 
     Raises:
         WorkerError: the sync could not be made; its advice says what to do.
@@ -71,10 +90,13 @@ def run_sync(settings: Settings, connection: str, *, redis_url: str, wait: bool,
     try:
         services.start()
         with contextlib.nullcontext(_silent) if quiet else _shown(sys.stderr) as progress:
-            outcome = full_sync(services, connection, progress, wait=wait)
+            if wish.full:
+                outcome = full_sync(services, connection, progress, wait=wish.wait, allow_release=wish.allow_release, resume=True)
+            else:
+                outcome = incremental_sync(services, connection, progress, wait=wish.wait, allow_release=wish.allow_release)
     finally:
         services.close()
-    return Result(outcome=outcome, waited=wait)
+    return Result(outcome=outcome, waited=wish.wait)
 
 
 def _silent(stage: str, done: int, total: int | None) -> None:

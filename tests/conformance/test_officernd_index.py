@@ -34,13 +34,16 @@ class Lists:
         self.records: dict[str, list[Body]] = {"company": [], "member": [], "opportunity": []}
         self.between: Callable[[str, int], None] = lambda _resource, _page: None
 
-    def list(self, resource: str, *, lane: str, alive: Callable[[], None], max_wait_ms: int) -> Iterator[list[Body]]:
+    def pages(
+        self, resource: str, *, cursor: str | None, lane: str, alive: Callable[[], None], max_wait_ms: int
+    ) -> Iterator[tuple[list[Body], str | None]]:
         assert lane == "bulk"
         assert max_wait_ms > 60_000, "a window of a minute is waited for"
-        for page, start in enumerate(range(0, len(self.records[resource]), 50)):
+        whole = len(self.records[resource])
+        for start in range(int(cursor or 0), whole, 50):
             alive()
-            self.between(resource, page)
-            yield self.records[resource][start : start + 50]
+            self.between(resource, start // 50)
+            yield self.records[resource][start : start + 50], str(start + 50) if start + 50 < whole else None
 
 
 @pytest.fixture
@@ -220,3 +223,31 @@ def test_a_lost_lease_ends_the_build(index: Index, lists: Lists) -> None:
 
     with pytest.raises(LeaseLost):
         index.build(alive=lost)
+
+
+def test_a_walk_that_was_broken_off_goes_on_where_it_was(index: Index, lists: Lists) -> None:
+    lists.records["member"] = [member(n, link=n) for n in range(120)]
+    places: list[str] = []
+
+    def stop(resource: str, _page: int) -> None:
+        if len(places) == 2:
+            raise SystemDown(f"no answer for {resource}", system="officernd")
+
+    lists.between = stop
+    with pytest.raises(SystemDown):
+        index.build(visit=lambda _resource, _bodies, place: places.append(place), owner="pass")
+
+    lists.between = lambda _resource, _page: None
+    seen: list[int] = []
+    assert index.build(visit=lambda _resource, bodies, _place: seen.append(len(bodies)), owner="pass", start=places[-1])
+    assert seen == [20]
+    assert index.lookup_link("member", 0) == number(0)
+    assert index.lookup_link("member", 119) == number(119)
+
+
+def test_a_walk_without_what_it_had_gathered_begins_anew(index: Index, lists: Lists) -> None:
+    lists.records["member"] = [member(n, link=n) for n in range(120)]
+
+    assert index.build(owner="pass", start="member 100")
+
+    assert index.lookup_link("member", 0) == number(0)

@@ -175,6 +175,23 @@ class Capsule:
             max_wait_ms=LIST_WAIT_MS,
         )
 
+    def deleted(self, kind: str, *, since: str, lane: str = "bulk", alive: Callable[[], None] = _nothing) -> list[int]:
+        """The ids of the parties or opportunities that were deleted or hidden from us after `since`. Raises as `party`."""
+        read = wire.deleted(kind, since=since)
+        document, _ = self._read(read, lane=lane, alive=alive, max_wait_ms=LIST_WAIT_MS)
+        return [] if document is None else wire.gone(document, kind)
+
+    def tagged(self, tag: str, *, page: int = 1, lane: str = "bulk", alive: Callable[[], None] = _nothing) -> Iterator[Page]:
+        """The parties that carry a tag, from `page` on, by pages of 100. Raises as `list_parties`."""
+        return self._pages(
+            lambda number: wire.tagged(tag, page=number),
+            "parties",
+            page=page,
+            lane=lane,
+            alive=alive,
+            max_wait_ms=LIST_WAIT_MS,
+        )
+
     def milestones(self, *, lane: str = "live", alive: Callable[[], None] = _nothing) -> tuple[Body, ...]:
         """The milestones of all pipelines, each with its `pipeline` (`id` and `name`). Raises as `list_parties`."""
         found: list[Body] = []
@@ -278,16 +295,17 @@ class Capsule:
             raise
 
     def _call(self, read: wire.Read) -> Answer:
-        """One GET, and a second with a new token after a 401."""
+        """One read, and a second with a new token after a 401."""
         answer: Answer | None = None
         for _ in range(2):
             token = self._tokens.bearer()
             answer = self._http.request(
-                "GET",
+                "GET" if read.body is None else "POST",
                 read.url(self._api_url),
                 system=wire.SYSTEM,
                 route=read.route,
                 headers={"Authorization": f"Bearer {token}"},
+                json=read.body,
                 deadline_s=self._deadline_s,
             )
             seen = wire.observation(answer.headers, self.window.name)

@@ -11,6 +11,8 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import orjson
+
 from workers.answers import Answer, Body, NotJson
 from workers.errors import CredentialsRefused, Misconfigured, NoAnswer, RateLimited, Refused, SystemDown
 from workers.limits import Observation
@@ -36,11 +38,12 @@ _REL: Final = re.compile(r"rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]+))", re.IGNORECA
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One GET. `route` is its template, the only part that an error or a metric may name."""
+    """One read: a GET, or with a `body` a POST. `route` is its template, the only part that an error or a metric may name."""
 
     route: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
 
     def url(self, base: str) -> str:
         """The whole address below `base`, which ends in `/api/v2`."""
@@ -65,6 +68,20 @@ def listing(kind: str, *, page: int, since: str | None = None, per_page: int = M
     name = COLLECTIONS[kind]
     query = _paging(page, per_page, EMBED[kind])
     return Read(f"GET /{name}", f"/{name}", (("since", since), *query) if since else query)
+
+
+def deleted(kind: str, *, since: str) -> Read:
+    """What was deleted, or hidden from us, after `since` (ISO 8601; §3.6). No pages are documented for it."""
+    name = COLLECTIONS[kind]
+    return Read(f"GET /{name}/deleted", f"/{name}/deleted", (("since", since),))
+
+
+def tagged(tag: str, *, page: int) -> Read:
+    """A page of the parties that carry a tag, by an ad-hoc filter: a read despite POST (§3.9)."""
+    condition = {"field": "tag", "operator": "is", "value": tag}
+    body = orjson.dumps({"filter": {"conditions": [condition]}})
+    route = "POST /parties/filters/results"
+    return Read(route, "/parties/filters/results", _paging(page, MOST_PER_PAGE, EMBED["party"]), body)
 
 
 def people(organisation_id: int, *, page: int) -> Read:
@@ -215,6 +232,14 @@ def many(document: Body, wrapper: str, *, route: str) -> list[Body]:
     if not isinstance(found, list) or not all(_is_record(item) for item in found):
         raise SystemDown(f"{SYSTEM}: {route}: there is no list of {wrapper} in the answer", system=SYSTEM)
     return found
+
+
+def gone(document: Body, kind: str) -> list[int]:
+    """The ids in an answer of `deleted`: deleted ones and those that became hidden (§3.6)."""
+    name = COLLECTIONS[kind]
+    found = many(document, name, route=f"GET /{name}/deleted")
+    hidden = document.get(f"restricted{name.capitalize()}") or []
+    return [item["id"] for item in [*found, *hidden] if _is_record(item)]
 
 
 def seen(body: Body) -> Body | None:

@@ -45,6 +45,20 @@ class Existing:
     current: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A record as a list of the downstream shows it: `number` is the Capsule id that it carries, if any."""
+
+    id: str
+    kind: str
+    number: int | None
+    fields: Mapping[str, Any]
+
+
+# A page of a survey, and the place after it.
+Visit = Callable[["Sequence[Shown]", str], None]
+
+
 class Downstream(Protocol):
     """A system that follows Capsule, for one connection."""
 
@@ -106,5 +120,12 @@ class Downstream(Protocol):
     def inherited(self, organisation: Organisation) -> Mapping[str, Any]:
         """What its people take from an organisation beside being in, of Capsule's content and the rules alone."""
 
-    def build_index(self, told: Callable[[int], None]) -> None:
-        """Walks everything that is there, before a pass over all records."""
+    def survey(self, visit: Visit, *, owner: str, start: str, alive: Alive) -> bool:
+        """Walks everything that is there, page by page, and renews the index on the way.
+
+        `visit` is given each page and the place to go on from (`start`) if the walk `owner` is broken off. False when
+        another walk is under way.
+        """
+
+    def differs(self, wrote: Mapping[str, Any], observed: Mapping[str, Any]) -> Sequence[str]:
+        """The fields that we wrote and that hold something else now."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mapping.agenda import RecordKey
+from mapping.drift import agrees
 from mapping.judge import judge_party
 from mapping.records import Opportunity, Organisation, Person
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from workers.flows.run import Run
     from workers.ledger import Entry
 
-PASSES_ON: Final = "passes_on"
 GONE: Final[Mapping[str, Any]] = {"in": False}
 
 
@@ -56,13 +56,6 @@ def rests_on(connection: Connection, downstream: Downstream, subject: Subject) -
             verdict = judge_party(connection, party, subject.organisation)
             seen = {"in": verdict.is_in, "organisation_in": subject.organisation_in}
         yield RecordKey(name, "party", record.party_id), seen
-
-
-def agrees(entry: Entry | None, seen: Mapping[str, Any]) -> bool:
-    """Whether the other record's own last run saw what we see. One that never ran counts as out, with nothing to pass on."""
-    if entry is None or PASSES_ON not in entry.state:
-        return not any(seen.get(name) for name in ("in", "organisation_in", "location"))
-    return dict(entry.state[PASSES_ON]) == dict(seen)
 
 
 def concerns_others(entry: Entry | None, now: Mapping[str, Any], *, linked: bool, from_full_pass: bool) -> bool:

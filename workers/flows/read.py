@@ -28,7 +28,8 @@ def read_subject(run: Run, connection: Connection, capsule: Capsule) -> Subject 
     body: Mapping[str, Any] | None
     kind, number = run.record.kind, run.record.id
     if run.taken.body:
-        body = run.services.vault.open(run.taken.body)["record"]
+        handed_on = run.services.vault.open(run.taken.body)
+        body, run.first_pass = handed_on["record"], bool(handed_on.get("first"))
     elif kind == "party":
         body = capsule.party(number, lane=run.lane, alive=run.alive)
     else:

@@ -1,33 +1,41 @@
-"""The first sync, in plain form: every record of Capsule by list pages, through the same flow as an event.
+"""Compares both sides with the ledger and opens what differs, for the same walk as an event (DESIGN.md §4, reconcile).
 
-What a page holds is handed on with the agenda entry and not read again. A tick is drawn before each page is asked for; an
-event that comes later makes the agenda refuse the page's body, so nothing older than an event is ever written.
+A full pass reads one list of each side: OfficeRnD's renews the index and shows what was changed there by hand, Capsule's
+shows what no event told. An incremental pass reads what Capsule says was changed or deleted since the last one. What a page
+holds is handed on with the agenda entry; a tick is drawn before each page is asked for, and an event that comes later makes
+the agenda refuse the page's body. No release is concluded from a list: each is read by itself, and the guard comes first.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import time
-from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import redis
 
-from mapping.agenda import LETTERS, RecordKey, key, ledger_key
-from workers.errors import Misconfigured, QueueAway
+from mapping import drift
+from mapping.agenda import LETTERS, RecordKey, key, tally_key
+from workers.errors import Misconfigured, Permanent, QueueAway
+from workers.flows.passes import CHUNK, SYNCED, Pass
+from workers.flows.tagwatch import watch_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from redis.lock import Lock
 
     from workers.capsule.client import Page
+    from workers.downstream.port import Shown
     from workers.services import Services
 
 POLL_SECONDS: Final = 0.2
-CHUNK: Final = 500
 LOCK_SECONDS: Final = 60.0
+RENEW_SECONDS: Final = 1.0
+OVERLAP_MS: Final = 5 * 60_000  # clocks differ, and whole seconds are compared (reference/capsule.md §3.4)
 
 
 class Progress(Protocol):
@@ -39,7 +47,12 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a sync ended: records by the outcome of their last run, and those that became dead letters."""
+    """How a reconcile ended.
+
+    `outcomes`: this connection's records by the outcome of their last run. `found`: records that Capsule's lists showed;
+    `findings`: why some were opened, and `pages` read. `guarded`: releases that the guard stopped. `left`: calls left in each
+    window of the vendors' limits.
+    """
 
     connection: str
     found: int
@@ -47,11 +60,16 @@ class Outcome:
     failed: int = 0
     waiting: int = 0
     seconds: float = 0.0
+    opened: int = 0
+    findings: Mapping[str, int] = field(default_factory=dict)
+    guarded: int = 0
+    resumed: bool = False
+    left: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed and nothing still waits."""
-        return not self.failed and not self.waiting
+        """Whether nothing failed, nothing still waits, and the guard stopped nothing."""
+        return not self.failed and not self.waiting and not self.guarded
 
 
 def _silent(stage: str, done: int, total: int | None) -> None:
@@ -59,85 +77,129 @@ def _silent(stage: str, done: int, total: int | None) -> None:
 
 
 def was_synced(services: Services, connection: str) -> bool:
-    """Whether every record of this connection was once opened by a pass that came to its end."""
-    return bool(services.redis.hexists(key("synced"), connection))
+    """Whether a full pass over this connection once came to its end."""
+    return bool(services.redis.hexists(SYNCED, connection))
 
 
-def full_sync(services: Services, connection: str, progress: Progress = _silent, *, wait: bool = True) -> Outcome:
-    """Opens every record that Capsule lists and every one that the ledger knows, and waits until all are decided.
+def memory_key(connection: str) -> str:
+    """Hash of what a connection's reconciles remember: since, full (ms), rules, guard, and the state of the pass over tags."""
+    return key(f"reconcile:{connection}")
 
-    Only one runs for a connection at a time.
+
+def memory(services: Services, connection: str) -> dict[str, str]:
+    """What this connection's reconciles remember."""
+    kept = cast("dict[bytes, bytes]", services.redis.hgetall(memory_key(connection)))
+    return {name.decode(): value.decode() for name, value in kept.items()}
+
+
+def full_sync(
+    services: Services,
+    connection: str,
+    progress: Progress = _silent,
+    *,
+    wait: bool = True,
+    allow_release: bool = False,
+    resume: bool = False,
+) -> Outcome:
+    """A full pass: every record of both sides. With `wait`, returns when all that it opened is decided.
+
+    Only one reconcile runs for a connection at a time. `resume`: go on with a pass that was broken off, if there is one.
 
     Raises:
-        Misconfigured: the connection is not in relay.toml, or another sync of it is under way.
-        Temporary, Permanent: from reading the lists.
+        Misconfigured: the connection is not in relay.toml, or another reconcile of it is under way.
+        Temporary, Permanent: from reading the lists. What was found so far is kept for `resume`.
     """
-    if connection not in services.connections:
-        raise Misconfigured(f"{connection} is not in relay.toml.", advice="Give the name of a connection that is there.")
-    began = time.monotonic()
-    lock = services.redis.lock(f"{key('sync')}:{connection}", timeout=LOCK_SECONDS, blocking=False, thread_local=False)
-    if not lock.acquire():
-        raise Misconfigured(
-            f"A sync of {connection} is under way.", advice="Wait for it; one that was killed is forgotten after a minute."
-        )
-    told = _Told(lock, progress)
-    try:
-        services.downstream(connection).build_index(lambda done: told("index", done))
-        found = _open_all(services, connection, told)
-        services.redis.hset(key("synced"), connection, services.agenda.hello())
-        if not wait:
-            return Outcome(connection=connection, found=len(found), seconds=time.monotonic() - began)
-        _wait_for(services, found, told)
-        return _outcome(services, connection, found, time.monotonic() - began)
-    except redis.RedisError as error:
-        raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
-    finally:
-        with contextlib.suppress(redis.RedisError):
-            lock.release()
+    with _only(services, connection, progress) as told:
+        began = time.monotonic()
+        walk = Pass(services, connection, "full")
+        resumed = walk.begin(resume=resume)
+        try:
+            guarded = walk_all(walk, told, allow_release=allow_release)
+        except Permanent:
+            walk.clear()  # perhaps it is the place itself that is refused: the next pass begins anew
+            raise
+        remembered = {"full": str(walk.began_ms), "since": str(walk.began_ms), "rules": drift.rules_digests(walk.connection)}
+        _finish(services, connection, remembered, guarded)
+        services.redis.hset(SYNCED, connection, walk.began_ms)
+        return _ended(walk, told, guarded, wait=wait, began=began, resumed=resumed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """Tells how far it is, and keeps the lock of this sync meanwhile."""
+def incremental_sync(
+    services: Services, connection: str, progress: Progress = _silent, *, wait: bool = True, allow_release: bool = False
+) -> Outcome:
+    """What was changed or deleted since the last pass, and a part of the pass over tags. A full one if there was none yet.
 
-    lock: Lock
-    progress: Progress
+    Raises:
+        Misconfigured, Temporary, Permanent: as `full_sync`.
+    """
+    since = memory(services, connection).get("since")
+    if since is None:
+        return full_sync(services, connection, progress, wait=wait, allow_release=allow_release, resume=True)
+    with _only(services, connection, progress) as told:
+        began = time.monotonic()
+        walk = Pass(services, connection, "incremental")
+        walk.begin(resume=False)
+        guarded = walk_changes(walk, told, int(since) - OVERLAP_MS, allow_release=allow_release)
+        # After the guard the same changes are looked at again, so that nothing is forgotten before somebody has decided.
+        _finish(services, connection, {} if guarded else {"since": str(walk.began_ms)}, guarded)
+        return _ended(walk, told, guarded, wait=wait, began=began, resumed=False)
 
-    def __call__(self, stage: str, done: int, total: int | None = None) -> None:
-        self.lock.reacquire()
-        self.progress(stage, done, total)
 
-
-def _open_all(services: Services, connection: str, told: _Told) -> set[RecordKey]:
-    agenda, vault = services.agenda, services.vault
-    capsule, kinds = services.capsule(connection), services.downstream(connection).kinds
-    found: set[RecordKey] = set()
-    for kind, pages in (("party", capsule.list_parties), ("opportunity", capsule.list_opportunities)):
-        if kind not in kinds or (kind == "opportunity" and not services.connections[connection].sync_opportunities):
+def walk_all(walk: Pass, told: Told, *, allow_release: bool) -> int:
+    """The pages of a full pass, from where it stands. Returns how many releases the guard stopped."""
+    services, name = walk.services, walk.name
+    if walk.stage in ("", "index"):
+        _survey(walk, told)
+        walk.at("party", "1")
+    kinds = kinds_of(walk)
+    for kind in kinds:
+        if walk.stage != kind:
             continue
-        walk = pages(lane="bulk", alive=lambda: told("read", len(found)))
-        for mark, page in _marked(services, walk):
-            # Organisations first: a person whose company is not there yet has to wait for it.
-            ordered = sorted(page, key=lambda body: body.get("type") == "person")
-            read = [(RecordKey(connection, kind, body["id"]), vault.seal({"record": body})) for body in ordered]
-            agenda.open_read(read, lane="bulk", mark=mark)
-            found.update(record for record, _ in read)
-            told("read", len(found))
-    # Records that the ledger knows and no page showed: deleted, hidden, or moved between pages. Each is read by itself, so
-    # nothing is concluded from its absence here.
-    known = {RecordKey(connection, *_field(name)) for name in cast("list[bytes]", services.redis.hkeys(ledger_key(connection)))}
-    missing = sorted(known - found)
-    for start in range(0, len(missing), CHUNK):
-        agenda.open(missing[start : start + CHUNK], lane="bulk", why="finding")
-    return found | set(missing)
+        capsule = services.capsule(name)
+        pages = capsule.list_parties if kind == "party" else capsule.list_opportunities
+        listed = pages(page=int(walk.place), lane="bulk", alive=lambda: told("read", walk.size("seen")))
+        for mark, page in marked(services, listed):
+            walk.page(kind, mark, page)
+            walk.at(kind, str(page.number + 1))
+            told("read", walk.size("seen"))
+        following = kinds[kinds.index(kind) + 1 :]
+        walk.at(following[0] if following else "end", "1")
+    walk.absent(kinds)
+    return _release(walk, allow_release=allow_release)
 
 
-def _field(name: bytes) -> tuple[str, int]:
-    kind, number = name.decode().split("|")
-    return kind, int(number)
+def walk_changes(walk: Pass, told: Told, since_ms: int, *, allow_release: bool) -> int:
+    """What Capsule says was changed or deleted since then. Returns how many releases the guard stopped."""
+    services = walk.services
+    capsule, since = services.capsule(walk.name), moment(since_ms)
+
+    def alive() -> None:
+        told("read", walk.size("seen"))
+
+    for kind in kinds_of(walk):
+        pages = capsule.list_parties if kind == "party" else capsule.list_opportunities
+        for mark, page in marked(services, pages(since=since, lane="bulk", alive=alive)):
+            walk.page(kind, mark, page)
+        fields = [f"{kind}|{number}" for number in capsule.deleted(kind, since=since, alive=alive)]
+        for start in range(0, len(fields), CHUNK):
+            some = fields[start : start + CHUNK]
+            known = zip(some, services.ledger.get_many(walk.name, some), strict=True)
+            there = [(one, entry) for one, entry in known if entry is not None and entry.outcome != "gone"]
+            walk.add("leaving", [one for one, entry in there if entry.is_in])
+            walk.open([walk.record(one) for one, entry in there if not entry.is_in], why="finding")
+            walk.count("deleted", len(there))
+    watch_tags(walk, memory_key(walk.name), alive)
+    return _release(walk, allow_release=allow_release)
 
 
-def _marked(services: Services, pages: Iterator[Page]) -> Iterator[tuple[int, Page]]:
+def kinds_of(walk: Pass) -> list[str]:
+    """The kinds of records that this connection's passes read."""
+    kinds = walk.services.downstream(walk.name).kinds
+    wanted = ("party", "opportunity") if walk.connection.sync_opportunities else ("party",)
+    return [kind for kind in wanted if kind in kinds]
+
+
+def marked(services: Services, pages: Iterator[Page]) -> Iterator[tuple[int, Page]]:
     """Each page with a tick drawn before it was asked for."""
     while True:
         mark = services.agenda.mark()
@@ -147,37 +209,154 @@ def _marked(services: Services, pages: Iterator[Page]) -> Iterator[tuple[int, Pa
         yield mark, page
 
 
-def _wait_for(services: Services, found: set[RecordKey], told: _Told) -> None:
-    """Returns when none of these records is open any more."""
-    left = sorted(found)
+def moment(ms: int) -> str:
+    """A time of Redis' clock as Capsule takes it: ISO 8601 in whole seconds."""
+    return dt.datetime.fromtimestamp(ms // 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _survey(walk: Pass, told: Told) -> None:
+    asked_ms = walk.services.agenda.mark() // 1000
+    seen = 0
+
+    def visit(shown: Sequence[Shown], place: str) -> None:
+        nonlocal asked_ms, seen
+        walk.there(shown, asked_ms)
+        walk.at("index", place)
+        seen += len(shown)
+        told("index", seen)
+        asked_ms = walk.services.agenda.mark() // 1000
+
+    downstream = walk.services.downstream(walk.name)
+    if not downstream.survey(visit, owner=walk.id, start=walk.place, alive=lambda: told("index", seen)):
+        raise Misconfigured(
+            f"Another reconcile of {walk.name} reads {downstream.name}.", advice="Wait two minutes and try again."
+        )
+
+
+def _release(walk: Pass, *, allow_release: bool) -> int:
+    stopped = walk.guard()
+    if stopped and not allow_release:
+        walk.services.log.error(
+            "guard",
+            connection=walk.name,
+            releases=stopped,
+            advice=f"nothing was released; look why, then capsule-relay sync {walk.name} --full --allow-release",
+        )
+        return stopped
+    walk.release()
+    return 0
+
+
+def _finish(services: Services, connection: str, remembered: Mapping[str, str], guarded: int) -> None:
+    name = memory_key(connection)
+    for what, value in remembered.items():
+        services.redis.hset(name, what, value)
+    if guarded:
+        services.redis.hset(name, "guard", str(guarded))
+    else:
+        services.redis.hdel(name, "guard")
+
+
+def _ended(walk: Pass, told: Told, guarded: int, *, wait: bool, began: float, resumed: bool) -> Outcome:
+    services, name = walk.services, walk.name
+    opened, found, findings = walk.size("opened"), walk.size("seen"), walk.found()
+    records = [walk.record(one) for some in walk.scan("opened") for one in some] if wait else []
+    walk.clear()
+    services.counts.add("reconciles", name)
+    services.counts.add("drift", name, findings.get("drift", 0))
+    services.counts.flush()
+    failed = waiting = 0
+    if wait:
+        failed, waiting = _wait_for(services, name, set(records), told)
+    tally = cast("dict[bytes, bytes]", services.redis.hgetall(tally_key(name))) if wait else {}
+    return Outcome(
+        connection=name,
+        found=found,
+        outcomes={what.decode(): int(number) for what, number in tally.items() if int(number)},
+        failed=failed,
+        waiting=waiting,
+        seconds=time.monotonic() - began,
+        opened=opened,
+        findings=findings,
+        guarded=guarded,
+        resumed=resumed,
+        left={one.name: max(one.limit - one.used, 0) for one in services.limits.usage() if one.limit},
+    )
+
+
+@dataclass(slots=True)
+class Told:
+    """Tells how far it is, and keeps the lock of this reconcile meanwhile."""
+
+    lock: Lock
+    progress: Progress
+    renewed: float = 0.0
+
+    def __call__(self, stage: str, done: int, total: int | None = None) -> None:
+        """As `Progress`; raises redis.LockError when another has taken over."""
+        if time.monotonic() - self.renewed > RENEW_SECONDS:
+            self.lock.reacquire()
+            self.renewed = time.monotonic()
+        self.progress(stage, done, total)
+
+
+@contextlib.contextmanager
+def _only(services: Services, connection: str, progress: Progress) -> Iterator[Told]:
+    """One reconcile of a connection at a time; one that was killed is forgotten after a minute."""
+    if connection not in services.connections:
+        raise Misconfigured(f"{connection} is not in relay.toml.", advice="Give the name of a connection that is there.")
+    lock = services.redis.lock(f"{key('sync')}:{connection}", timeout=LOCK_SECONDS, blocking=False, thread_local=False)
+    try:
+        if not lock.acquire():
+            raise Misconfigured(
+                f"A sync of {connection} is under way.", advice="Wait for it; one that was killed is forgotten after a minute."
+            )
+        try:
+            yield Told(lock, progress)
+        finally:
+            with contextlib.suppress(redis.RedisError):
+                lock.release()
+    except redis.RedisError as error:
+        raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
+
+
+def _wait_for(services: Services, connection: str, found: set[RecordKey], told: Told) -> tuple[int, int]:
+    """Returns when none of these records is open any more, nor any that they opened in turn: (failed, still waiting)."""
+    looked: set[RecordKey] = set()
+    left: list[RecordKey] = []
+    while found and not left:
+        looked |= found
+        left = _until_closed(services, sorted(found), partial(told, "sync"), before=len(looked) - len(found))
+        found = _bulk_open(services, connection) - looked
+    failed = 0
+    for some in _chunks(sorted(looked)):
+        failed += sum(letter is not None for letter in services.redis.hmget(LETTERS, [record.pack() for record in some]))
+    return failed, len(left)
+
+
+def _until_closed(services: Services, left: list[RecordKey], told: Callable[[int, int], None], *, before: int) -> list[RecordKey]:
+    """Those that are still open when the process is to stop; none otherwise."""
+    whole = before + len(left)
     while True:
         still: list[RecordKey] = []
-        for start in range(0, len(left), CHUNK):
-            some = left[start : start + CHUNK]
+        for some in _chunks(left):
             places = services.redis.hmget(key("place"), [record.pack() for record in some])
             still += [record for record, place in zip(some, places, strict=True) if place is not None]
         left = still
-        told("sync", len(found) - len(left), len(found))
+        told(whole - len(left), whole)
         if not left or services.stopping.wait(POLL_SECONDS):
-            return
+            return left
 
 
-def _outcome(services: Services, connection: str, found: set[RecordKey], seconds: float) -> Outcome:
-    outcomes: Counter[str] = Counter()
-    failed = waiting = 0
-    records = sorted(found)
+def _bulk_open(services: Services, connection: str) -> set[RecordKey]:
+    """What of this connection is ready in the bulk lane or under way: opened by what this reconcile has opened."""
+    found: set[RecordKey] = set()
+    for place in ("ready:bulk", "leases"):
+        for packed, _ in services.redis.zscan_iter(key(place), match=f"{connection}|*", count=CHUNK):
+            found.add(RecordKey.unpack(packed.decode()))
+    return found
+
+
+def _chunks(records: Sequence[RecordKey]) -> Iterator[Sequence[RecordKey]]:
     for start in range(0, len(records), CHUNK):
-        some = records[start : start + CHUNK]
-        letters = services.redis.hmget(LETTERS, [record.pack() for record in some])
-        places = services.redis.hmget(key("place"), [record.pack() for record in some])
-        entries = cast("list[bytes | None]", services.redis.hmget(ledger_key(connection), [record.field for record in some]))
-        for letter, place, entry in zip(letters, places, entries, strict=True):
-            if letter is not None:
-                failed += 1
-            elif place is not None:
-                waiting += 1
-            elif entry is not None:
-                outcomes[entry.split(b"\n", 1)[0][1:].decode()] += 1
-    return Outcome(
-        connection=connection, found=len(found), outcomes=dict(outcomes), failed=failed, waiting=waiting, seconds=seconds
-    )
+        yield records[start : start + CHUNK]

@@ -21,6 +21,7 @@ class Run:
     """Keeps the lease alive, notes each write before it is sent, and remembers whether one may have had an effect.
 
     `touched` means: a write was sent that is not known to have had no effect. `wrote` means: one is known to have succeeded.
+    `first_pass` means: the record was handed on by a pass that opens every record of the connection.
     """
 
     def __init__(self, services: Services, taken: Taken) -> None:
@@ -29,6 +30,7 @@ class Run:
         self.record = taken.record
         self.touched = False
         self.wrote = False
+        self.first_pass = False
         self.calls: dict[str, int] = {}
         self.answered: set[str] = set()
         self._renewed = time.monotonic()

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mapping.agenda import RecordKey
+from mapping.drift import ACCOUNT, NO_ACCOUNT, PASSES_ON, account, agrees
 from mapping.errors import MappingError
 from mapping.plan import Held, Waits
 from mapping.records import Gone, Organisation, Person
 from workers import errors
-from workers.flows.fanout import GONE, PASSES_ON, agrees, concerns_others, fan_out, passes_on, rests_on
+from workers.flows.fanout import GONE, concerns_others, fan_out, passes_on, rests_on
 from workers.flows.read import read_subject
 from workers.flows.run import Run
 from workers.flows.upsert import Applied, Upsert, WaitForWindow
@@ -116,6 +117,7 @@ def bring_in_step(run: Run, line: dict[str, Any]) -> Conclusion:
         why = "It is hidden from our Capsule user." if subject.restricted else "It was deleted in Capsule."
         return case.release(why, "gone", subject, GONE)
     line["in"], line["why"] = subject.verdict.is_in, subject.verdict.why
+    case.subject = subject
     if (held := case.agree(subject)) is not None:
         return case.hold(subject, held)
     now = passes_on(connection, downstream, subject)
@@ -151,6 +153,8 @@ class Case:
         self.entry = known.entry
         self.letter = known.letter
         self.line = line
+        self.subject: Subject | None = None
+        self.rests: dict[str, tuple[Mapping[str, Any], str | None]] = {}
         self.upsert = Upsert(run, downstream, known.entry, line)
 
     def in_step(self, subject: Subject, applied: Applied) -> Conclusion:
@@ -190,6 +194,7 @@ class Case:
         """
         for other, seen in rests_on(self.connection, self.downstream, subject):
             known = self.run.services.ledger.known(other)
+            self.rests[other.field] = (seen, known.entry.id if known.entry is not None else None)
             if not agrees(known.entry, seen):
                 # Its being held is no reason to be held with it: what it was held for is not what Capsule shows now.
                 return self.wait_or_hold(other, known, "what it rests on is being judged anew", or_held=False)
@@ -239,9 +244,8 @@ class Case:
         gone_party = isinstance(record, Gone) and record.kind == "party"
         if not (gone_party or isinstance(record, Organisation | Person)):
             return
-        full_pass = bool(run.taken.body)
         freed = self.letter or (self.entry is not None and self.entry.outcome == "held" and not held)
-        if freed or concerns_others(self.entry, now, linked=linked, from_full_pass=full_pass):
+        if freed or concerns_others(self.entry, now, linked=linked, from_full_pass=run.first_pass):
             capsule = run.services.capsule(run.record.connection)
             organisation = gone_party or isinstance(record, Organisation)
             self.line["fan_out"] = fan_out(run, self.connection, capsule, organisation=organisation)
@@ -251,6 +255,8 @@ class Case:
     ) -> Conclusion:
         run, entry = self.run, self.entry
         now = run.taken.now_ms
+        subject = self.subject
+        accounted = account(self.connection, subject.record, self.rests) if subject is not None else NO_ACCOUNT
         new = Entry(
             id=applied.id if applied else None,
             resource=applied.resource if applied else None,
@@ -261,7 +267,7 @@ class Case:
             last_ms=now,
             wrote_ms=now if run.wrote else entry.wrote_ms if entry else None,
             wrote=dict(applied.wrote) if applied else {},
-            state=dict(state),
+            state={**state, ACCOUNT: accounted},
         )
         return Conclusion(outcome=outcome, entry=new)
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mapping import officernd
 from mapping.capsule import milestone as milestone_of
+from mapping.drift import drifted
 from mapping.errors import UnreadableRecord
 from mapping.officernd_fields import COMPANY, MEMBER, OPPORTUNITY, TARGETS
 from mapping.plan import Held, compare, remembered
 from mapping.records import Opportunity, Organisation
-from workers.downstream.port import Existing
+from workers.downstream.port import Existing, Shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mapping.rules import Connection
     from workers.downstream.officernd.client import OfficeRnD
     from workers.downstream.officernd.index import Index
-    from workers.downstream.port import Alive, Subject
+    from workers.downstream.port import Alive, Subject, Visit
 
 MILESTONES_SECONDS: Final = 3600.0
 REFRESH_AT_MOST_EVERY_SECONDS: Final = 60.0
@@ -214,12 +215,24 @@ class OfficeRnDDownstream:
         name = hashlib.sha256(organisation.name.encode()).hexdigest()[:16]
         return {"location": officernd.location_by_tags(self.connection, organisation), "name": name}
 
-    def build_index(self, told: Callable[[int], None]) -> None:
-        """Walks everything that is there; `told` hears how many records were seen."""
-        seen: dict[str, int] = {}
+    def survey(self, visit: Visit, *, owner: str, start: str, alive: Alive) -> bool:
+        """Walks companies, members and opportunities."""
 
-        def progress(resource: str, count: int) -> None:
-            seen[resource] = count
-            told(sum(seen.values()))
+        def page(resource: str, bodies: Sequence[Mapping[str, Any]], place: str) -> None:
+            visit([_shown(resource, body) for body in bodies], place)
 
-        self.index.build(progress)
+        return self.index.build(alive=alive, visit=page, owner=owner, start=start)
+
+    def differs(self, wrote: Mapping[str, Any], observed: Mapping[str, Any]) -> tuple[str, ...]:
+        """By OfficeRnD's own measure of sameness."""
+        return drifted(wrote, observed, officernd.same)
+
+
+def _shown(resource: str, body: Mapping[str, Any]) -> Shown:
+    link = officernd.link_of(body)
+    return Shown(
+        id=str(body["_id"]),
+        kind="opportunity" if resource == OPPORTUNITY else "party",
+        number=int(link) if link and link.isascii() and link.isdigit() else None,
+        fields=officernd.observed(resource, body),
+    )

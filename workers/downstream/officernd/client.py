@@ -107,7 +107,20 @@ class OfficeRnD:
         Raises:
             SystemDown: a cursor came a second time, so that the walk would never end. Otherwise as `get`.
         """
-        return self._pages(resource, filters, lane=lane, alive=alive, max_wait_ms=max_wait_ms)
+        walk = self._pages(resource, filters, lane=lane, alive=alive, max_wait_ms=max_wait_ms)
+        return (bodies for bodies, _ in walk)
+
+    def pages(
+        self,
+        resource: str,
+        *,
+        cursor: str | None = None,
+        lane: str = "bulk",
+        alive: Callable[[], None] = _nothing,
+        max_wait_ms: int | None = None,
+    ) -> Iterator[tuple[Sequence[Body], str | None]]:
+        """As `list` without filters, from a page's cursor on; each page with the cursor of the next, None after the last."""
+        return self._pages(resource, {}, cursor=cursor, lane=lane, alive=alive, max_wait_ms=max_wait_ms)
 
     def find(
         self,
@@ -208,18 +221,18 @@ class OfficeRnD:
         resource: str,
         filters: Mapping[str, str],
         *,
+        cursor: str | None = None,
         lane: str,
         alive: Callable[[], None],
         max_wait_ms: int | None = None,
-    ) -> Iterator[Sequence[Body]]:
+    ) -> Iterator[tuple[Sequence[Body], str | None]]:
         met: set[int] = set()
-        cursor: str | None = None
         while True:
             read = wire.page(resource, filters, cursor=cursor)
             document = self._read(read, lane=lane, alive=alive, max_wait_ms=max_wait_ms)
             bodies, cursor = wire.results(document, route=read.route)
             if bodies:
-                yield bodies
+                yield bodies, cursor
             if cursor is None:
                 return
             if hash(cursor) in met:
@@ -230,7 +243,7 @@ class OfficeRnD:
         """The records of several filtered lists, each once."""
         found: dict[str, Body] = {}
         for filters in walks:
-            for bodies in self._pages(resource, filters, lane=lane, alive=alive):
+            for bodies, _ in self._pages(resource, filters, lane=lane, alive=alive):
                 found.update({body["_id"]: body for body in bodies})
         return tuple(found.values())
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import orjson
 import redis
@@ -22,10 +22,13 @@ from workers.downstream.officernd import wire
 from workers.errors import QueueAway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from workers.answers import Body
     from workers.downstream.officernd.client import OfficeRnD
+
+# Resource, bodies of a page, and the place after it.
+Visit: TypeAlias = "Callable[[str, Sequence[Body], str], None]"
 
 INDEX: Final = agenda.key("index")
 LOCK: Final = agenda.key("index-lock:")
@@ -64,13 +67,15 @@ end
 return 0
 """
 
-# KEYS: links, matches, new links, new matches, index. ARGV: connection, mark of the hash.
+# KEYS: links, matches, new links, new matches, index, lock. The lock goes in the same step, so that nothing is remembered in
+# a new index that nobody builds any more. ARGV: connection, mark of the hash.
 _SWAP: Final = """
 local t = redis.call('TIME')
 for i = 1, 2 do
   if redis.call('EXISTS', KEYS[i + 2]) == 1 then redis.call('RENAME', KEYS[i + 2], KEYS[i]) else redis.call('DEL', KEYS[i]) end
 end
 redis.call('HSET', KEYS[5], ARGV[1], string.format('%.0f %s', t[1] * 1000 + math.floor(t[2] / 1000), ARGV[2]))
+redis.call('DEL', KEYS[6])
 return 0
 """
 _RENEW: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
@@ -104,17 +109,22 @@ class Index:
         *,
         lane: str = "bulk",
         alive: Callable[[], None] = lambda: None,
+        visit: Visit = lambda _resource, _bodies, _place: None,
+        owner: str = "",
+        start: str = "",
     ) -> bool:
         """Walks all companies, members and opportunities and exchanges the index; memory does not grow with their number.
 
-        `progress` is told the resource and how many of it were seen so far, page by page. Returns False, having done nothing,
-        when another process is building the index, or took over because this one was silent for two minutes.
+        `progress` is told the resource and how many of it were seen so far, page by page; `visit` is given each page and the
+        place where a walk goes on after it. `owner` names a walk that may be taken up again from such a place (`start`), by
+        another process too, after this one was killed. Returns False, having done nothing, when another process is building
+        the index, or took over because this one was silent for two minutes.
 
         Raises:
             Temporary, Permanent: from the client; the old index stays.
             QueueAway: Redis did not answer.
         """
-        mine = secrets.token_hex(16).encode()
+        mine = (owner or secrets.token_hex(16)).encode()
         renewed = time.monotonic()
 
         def beat() -> None:
@@ -125,29 +135,48 @@ class Index:
                 renewed = time.monotonic()
 
         try:
-            if not self._store.set(self._lock, mine, nx=True, px=LOCK_MS):
+            if not self._store.set(self._lock, mine, nx=True, px=LOCK_MS) and not self._renew(
+                keys=[self._lock], args=[mine, LOCK_MS]
+            ):
                 return False
             try:
-                return self._build(mine, progress, lane=lane, alive=beat)
+                return self._build(mine, progress, lane=lane, alive=beat, visit=visit, start=start)
             finally:
                 self._unlock(keys=[self._lock], args=[mine])
         except redis.RedisError as error:
             raise _away(error) from error
 
-    def _build(self, mine: bytes, progress: Callable[[str, int], None], *, lane: str, alive: Callable[[], None]) -> bool:
-        self._store.delete(*self._keys[2:])
-        for resource in RESOURCES:
+    def _build(
+        self,
+        mine: bytes,
+        progress: Callable[[str, int], None],
+        *,
+        lane: str,
+        alive: Callable[[], None],
+        visit: Visit,
+        start: str,
+    ) -> bool:
+        first, _, cursor = start.partition(" ")
+        # Without what the walk has gathered so far it begins anew: a part must never be exchanged for the whole.
+        if first not in RESOURCES or not self._store.exists(*self._keys[2:]):
+            first, cursor = RESOURCES[0], ""
+            self._store.delete(*self._keys[2:])
+        for resource in RESOURCES[RESOURCES.index(first) :]:
             seen = 0
-            for bodies in self._client.list(resource, lane=lane, alive=alive, max_wait_ms=BUILD_WAIT_MS):
+            here = cursor if resource == first else ""
+            walk = self._client.pages(resource, cursor=here or None, lane=lane, alive=alive, max_wait_ms=BUILD_WAIT_MS)
+            for bodies, following in walk:
                 if not self._renew(keys=[self._lock], args=[mine, LOCK_MS]):
                     return False
                 entries = [part for body in bodies for part in self._entry(resource, body)]
                 self._add(keys=[*self._keys, self._lock], args=["1", *entries])
+                here = following or here  # after the last page this page once more, which does no harm
+                visit(resource, bodies, f"{resource} {here}")
                 seen += len(bodies)
                 progress(resource, seen)
         if not self._renew(keys=[self._lock], args=[mine, LOCK_MS]):
             return False
-        self._swap(keys=[*self._keys, INDEX], args=[self._connection, self._mark])
+        self._swap(keys=[*self._keys, INDEX, self._lock], args=[self._connection, self._mark])
         return True
 
     def lookup_link(self, resource: str, capsule_id: int | str) -> str | None:
