@@ -279,10 +279,11 @@ def _answer(said: Said, *, as_json: bool) -> None:
 
 
 @app.command()
-def sync(
+def sync(  # noqa: PLR0917 - each is an option of the command
     name: Name,
     full: Annotated[bool, typer.Option("--full", help="Look at every record of the account.")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return when what differs is in the agenda.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing anywhere.")] = False,
     allow_release: Annotated[bool, typer.Option("--allow-release", help="Release even more than the guard lets pass.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -293,7 +294,7 @@ def sync(
     settings = load(os.environ)
     from workers.progress import Wish, run_sync  # noqa: PLC0415 - loaded when used, so that every command starts fast
 
-    wish = Wish(full=full, wait=not no_wait, allow_release=allow_release)
+    wish = Wish(full=full, wait=not no_wait, allow_release=allow_release, dry_run=dry_run)
     result = run_sync(settings, known(settings, name), redis_url=find_redis(settings), wish=wish, quiet=as_json)
     if as_json:
         print_json(result.document())

@@ -1,7 +1,7 @@
 """The clock (`capsule-relay clock`): four times a second a sweep of the agenda, for ever, whatever Redis does meanwhile.
 
-Running two is harmless, and so is a late or a missed round: everything that a sweep does is safe to repeat. A connection
-with `auto_sync` that was never read whole gets its first full sync from here, beside the sweeps; so does the hook guard its turn.
+Running two is harmless, and so is a late or a missed round: everything that a sweep does is safe to repeat. Reconciles that
+are due run in a thread beside the sweeps (`workers/schedule.py`); so does the hook guard its turn.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-import redis
-
-from mapping.errors import MappingError
-from workers.errors import QueueAway, WorkerError
-from workers.flows.reconcile import full_sync, was_synced
+from workers.errors import QueueAway
 from workers.guard import HookGuard
+from workers.schedule import Reconciles
 from workers.services import build
 
 if TYPE_CHECKING:
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from workers.settings import Settings
 
 SWEEP_SECONDS: Final = 0.25  # a record that waits for a moment of its own waits no longer than this beyond it
-FIRST_SYNC_EVERY_SECONDS: Final = 30.0
 
 
 class Clock:
@@ -59,39 +55,13 @@ class Clock:
         return swept
 
 
-class FirstSyncs:
-    """Reads a connection whole that never was, one connection after the other, and tries again until it succeeds."""
-
-    def __init__(self, services: Services) -> None:
-        self.services = services
-
-    def run(self) -> None:
-        """Until the process is to stop."""
-        while not self.services.stopping.is_set():
-            for name, connection in self.services.connections.items():
-                if connection.auto_sync:
-                    self._one(name)
-            self.services.stopping.wait(FIRST_SYNC_EVERY_SECONDS)
-
-    def _one(self, name: str) -> None:
-        log = self.services.log
-        try:
-            # Without a sign-in nothing could be read, and what OfficeRnD holds would be listed in vain.
-            if was_synced(self.services, name) or not self.services.signed_in(name):
-                return
-            outcome = full_sync(self.services, name, wait=False)
-            log.info("first sync", connection=name, found=outcome.found, seconds=round(outcome.seconds, 1))
-        except (WorkerError, MappingError, redis.RedisError) as error:
-            log.warning("first sync", connection=name, error=type(error).__name__, text=str(error), action="tried again")
-
-
 def run(settings: Settings, stop: threading.Event) -> None:
     """Sweeps until `stop` is set."""
     services = build(settings)
     services.start()
     clock = Clock(services)
-    first = threading.Thread(target=FirstSyncs(services).run, name="first-sync", daemon=True)
-    first.start()
+    reconciles = threading.Thread(target=Reconciles(services).run, name="reconciles", daemon=True)
+    reconciles.start()
     guard = threading.Thread(target=HookGuard(services, every_s=settings.hooks_every_s).run, name="hook-guard", daemon=True)
     guard.start()
     try:
@@ -101,6 +71,6 @@ def run(settings: Settings, stop: threading.Event) -> None:
             stop.wait(max(0.0, SWEEP_SECONDS - (time.monotonic() - began)))
     finally:
         services.stopping.set()
-        first.join(1.0)
+        reconciles.join(1.0)
         guard.join(1.0)
         services.close()

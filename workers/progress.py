@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from workers.flows.reconcile import Outcome, full_sync, incremental_sync
+from workers.flows.rehearse import Rehearsal, rehearse
 from workers.log import configure
 from workers.services import build
 
@@ -76,9 +77,34 @@ class Wish:
     full: bool = True
     wait: bool = True
     allow_release: bool = False
+    dry_run: bool = False
 
 
-def run_sync(settings: Settings, connection: str, *, redis_url: str, wish: Wish, quiet: bool) -> Result:
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a dry run found, in the forms that the command prints."""
+
+    rehearsal: Rehearsal
+
+    @property
+    def exit_status(self) -> int:
+        """3 when the guard would stop the sync, else 0."""
+        return GUARDED if self.rehearsal.guarded else 0
+
+    def document(self) -> dict[str, Any]:
+        """The same as a JSON document."""
+        return {**asdict(self.rehearsal), "dry_run": True}
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        seen = self.rehearsal
+        said = ", ".join(f"{number} {what}" for what, number in sorted(seen.would.items()) if number) or "nothing to do"
+        stop = f"; the guard would stop the release of {seen.guarded} more" if seen.guarded else ""
+        left = "".join(f"; {number} calls left of {window}" for window, number in sorted(seen.left.items()))
+        return f"{seen.connection}: {seen.found} records found; a sync would end with: {said}{stop} (nothing was written){left}"
+
+
+def run_sync(settings: Settings, connection: str, *, redis_url: str, wish: Wish, quiet: bool) -> Result | Forecast:
     """Runs a reconcile of this connection with the workers that `redis_url` leads to.
 
     Raises:
@@ -90,6 +116,8 @@ def run_sync(settings: Settings, connection: str, *, redis_url: str, wish: Wish,
     try:
         services.start()
         with contextlib.nullcontext(_silent) if quiet else _shown(sys.stderr) as progress:
+            if wish.dry_run:
+                return Forecast(rehearse(services, connection, progress, full=wish.full, allow_release=wish.allow_release))
             if wish.full:
                 outcome = full_sync(services, connection, progress, wait=wish.wait, allow_release=wish.allow_release, resume=True)
             else:

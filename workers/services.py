@@ -27,6 +27,7 @@ from workers.downstream.officernd import wire as officernd_wire
 from workers.downstream.officernd.adapter import OfficeRnDDownstream
 from workers.downstream.officernd.client import OfficeRnD
 from workers.downstream.officernd.index import Index
+from workers.downstream.officernd.rehearsal import MemoryIndex, RehearsedOfficeRnD
 from workers.errors import Misconfigured
 from workers.http import Http
 from workers.ledger import Ledger, Vault
@@ -50,7 +51,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Services:
-    """What flows and doors work with. `proc` names this process; `stopping` is set when it was asked to end."""
+    """What flows and doors work with. `proc` names this process; `stopping` is set when it was asked to end.
+
+    `rehearsal`: nothing may be written anywhere; `workers.flows.rehearse` makes such services from others.
+    """
 
     settings: Settings
     redis_url: str
@@ -67,6 +71,7 @@ class Services:
     http: Http
     connections: Mapping[str, Connection]
     log: structlog.stdlib.BoundLogger
+    rehearsal: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _sign_ins: dict[str, Tokens] = field(default_factory=dict)
@@ -218,6 +223,8 @@ class Services:
         def milestones(alive: Any) -> Any:  # noqa: ANN401 - the port's types, without importing them at run time
             return capsule.milestones(alive=alive)
 
+        if self.rehearsal:
+            return RehearsedOfficeRnD(rules, client, MemoryIndex(client), milestones=milestones, link=link)
         index = Index(name, client, self.redis, partial(lookup_hash, keys[0]))
         return OfficeRnDDownstream(rules, client, index, milestones=milestones, link=link)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.acceptance.harness import NAME, System, until
+from tests.acceptance.harness import NAME, ROOT, System, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
 
 PEOPLE = 24
+LISTS = {"capsule": {"/parties", "/opportunities"}, "officernd": {"/companies", "/members", "/opportunities"}}
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,29 @@ def sync(system: System, *words: str, status: int = 0) -> dict[str, Any]:
     assert done.returncode == status, done.stdout + done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     return document
+
+
+def dump(system: System) -> dict[bytes, Any]:
+    """All that Redis holds of ours, without the counters of calls, tokens and the clock's own beat."""
+    passing = (b"relay:limits", b"relay:procs", b"relay:tick", b"relay:counts", b"relay:token", b"relay:wake", b"relay:born")
+    with system.store() as store:
+        return {name: store.dump(name) for name in store.scan_iter("relay:*") if not name.startswith(passing)}
+
+
+def lists(system: System, since: dict[str, int]) -> list[tuple[str, str]]:
+    """The pages of lists that were asked for since then, the downstream's first: (system, route)."""
+    found = []
+    for simulator in (system.officernd, system.capsule):
+        requests = simulator.control("GET", f"requests?since={since[simulator.name]}")["requests"]
+        found += [(simulator.name, one["route"]) for one in requests if one["route"] in LISTS[simulator.name]]
+    return found
+
+
+def pages(system: System, *words: str) -> list[tuple[str, str]]:
+    """The pages that one sync asks for."""
+    marks = {one.name: one.control("GET", "requests")["requests"][-1]["n"] for one in (system.capsule, system.officernd)}
+    sync(system, *words)
+    return lists(system, marks)
 
 
 def member(system: System) -> dict[str, Any]:
@@ -132,6 +158,65 @@ def test_a_change_of_tags_that_moves_nothing_is_found_by_the_pass_over_tags(syst
         assert store.hget(f"relay:ledger:{NAME}", f"party|{made['id']}").startswith(b"1out")  # type: ignore[union-attr]
 
 
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(system: System) -> None:
+    there = [one for one in system.records("members") if one.get("properties", {}).get("capsule_link_id")]
+    number = int(there[0]["properties"]["capsule_link_id"])
+    system.edit(number, lastName="Rehearsed")
+    staff(system, "members", there[1]["_id"], name="Changed By Staff")
+    company = system.party(type="organisation", name="Dry Company", tags=[{"name": "member"}])
+    system.party(type="person", firstName="Dry", lastName="Person", organisation={"id": company["id"]})
+    before, kept = system.last_request(), dump(system)
+
+    full, quick = sync(system, "--full", "--dry-run"), sync(system, "--dry-run")
+
+    assert system.writes(before) == []
+    assert dump(system) == kept
+    assert {name: full["would"].get(name, 0) for name in ("created", "updated", "released", "failed")} == {
+        "created": 2,
+        "updated": 2,
+        "released": 0,
+        "failed": 0,
+    }
+    assert {name: quick["would"].get(name, 0) for name in ("created", "updated")} == {"created": 2, "updated": 1}
+    real = sync(system, "--full")
+    assert real["opened"] == 4
+    assert len([one for one in system.writes(before) if one["method"] == "POST"]) == 2
+
+
+def test_killed_at_a_page_it_goes_on_at_most_one_page_back(system: System) -> None:
+    system.capsule.control("POST", "seed", {"people": 380, "seed": 3})  # without a tag: they stay out
+    sync(system, "--full")
+    whole = pages(system, "--full")
+
+    for stuck in range(len(whole)):
+        # Given a sync that is killed while it waits for this page,
+        for simulator, route in ((system.officernd, whole[stuck][1]), (system.capsule, whole[stuck][1])):
+            if simulator.name == whole[stuck][0]:
+                skip = [one[1] for one in whole[:stuck]].count(route)
+                simulator.control("POST", "faults", {"route": f"GET {route}", "kind": "slow", "seconds": 60, "skip": skip})
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers", "sync", NAME, "--full"],
+            cwd=ROOT,
+            env=system.env | {"REDIS_URL": system.redis_url()},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        marks = {one.name: one.control("GET", "requests")["requests"][-1]["n"] for one in (system.capsule, system.officernd)}
+        until(lambda: len(lists(system, marks)) > stuck, f"page {stuck} is asked for")  # noqa: B023 - called at once
+        process.kill()
+        process.wait()
+        for simulator in (system.capsule, system.officernd):
+            simulator.control("DELETE", "faults")
+        with system.store() as store:
+            store.delete(f"relay:sync:{NAME}", f"relay:index-lock:{NAME}")  # as when their time is over
+
+        # the next one asks for no more than what was left, and the page before it.
+        after = pages(system, "--full")
+
+        assert len(after) <= len(whole) - stuck + 1, (stuck, whole[stuck], after)
+        assert system.idle()
+
+
 def test_an_empty_list_by_mistake_releases_nothing(system: System) -> None:
     def tally() -> dict[bytes, bytes]:
         with system.store() as store:
@@ -155,7 +240,6 @@ def test_after_a_flushall_a_full_pass_creates_nothing(system: System) -> None:
     before = system.last_request()
     with system.store() as store:
         store.flushall()
-    until(lambda: system.store().exists("relay:born"), "the clock has noticed")
 
     sync(system, "--full")
 

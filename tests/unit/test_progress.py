@@ -20,7 +20,10 @@ def outcome(**changes: object) -> Outcome:
 @pytest.mark.parametrize(
     ("result", "status", "said"),
     [
-        pytest.param(Result(outcome(), waited=True), 0, "acme: 7 records found in 1.2 s: 5 in step, 2 out", id="all well"),
+        pytest.param(
+            Result(outcome(), waited=True), 0, "7 records found, 0 opened in 1.2 s; now 5 in step, 2 out", id="all well"
+        ),
+        pytest.param(Result(outcome(guarded=30), waited=True), 3, "--allow-release", id="the guard"),
         pytest.param(Result(outcome(failed=1), waited=True), 1, "2 out, 1 failed", id="one failed"),
         pytest.param(Result(outcome(waiting=3), waited=True), 1, "3 still waiting", id="ended too early"),
         pytest.param(Result(outcome(found=0, outcomes={}), waited=True), 0, "nothing to do", id="an empty account"),

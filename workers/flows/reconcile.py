@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from workers.services import Services
 
 POLL_SECONDS: Final = 0.2
-LOCK_SECONDS: Final = 60.0
+LOCK_SECONDS: Final = 30.0  # more than two calls to their deadline
 RENEW_SECONDS: Final = 1.0
 OVERLAP_MS: Final = 5 * 60_000  # clocks differ, and whole seconds are compared (reference/capsule.md §3.4)
 
@@ -188,7 +188,8 @@ def walk_changes(walk: Pass, told: Told, since_ms: int, *, allow_release: bool) 
             walk.add("leaving", [one for one, entry in there if entry.is_in])
             walk.open([walk.record(one) for one, entry in there if not entry.is_in], why="finding")
             walk.count("deleted", len(there))
-    watch_tags(walk, memory_key(walk.name), alive)
+    if not services.rehearsal:  # a part of a round shows nothing without its place, which would have to be kept
+        watch_tags(walk, memory_key(walk.name), alive)
     return _release(walk, allow_release=allow_release)
 
 
@@ -288,13 +289,13 @@ def _ended(walk: Pass, told: Told, guarded: int, *, wait: bool, began: float, re
 class Told:
     """Tells how far it is, and keeps the lock of this reconcile meanwhile."""
 
-    lock: Lock
+    lock: Lock | None
     progress: Progress
     renewed: float = 0.0
 
     def __call__(self, stage: str, done: int, total: int | None = None) -> None:
         """As `Progress`; raises redis.LockError when another has taken over."""
-        if time.monotonic() - self.renewed > RENEW_SECONDS:
+        if self.lock is not None and time.monotonic() - self.renewed > RENEW_SECONDS:
             self.lock.reacquire()
             self.renewed = time.monotonic()
         self.progress(stage, done, total)
@@ -302,14 +303,15 @@ class Told:
 
 @contextlib.contextmanager
 def _only(services: Services, connection: str, progress: Progress) -> Iterator[Told]:
-    """One reconcile of a connection at a time; one that was killed is forgotten after a minute."""
+    """One reconcile of a connection at a time; one that was killed is forgotten after half a minute."""
     if connection not in services.connections:
         raise Misconfigured(f"{connection} is not in relay.toml.", advice="Give the name of a connection that is there.")
     lock = services.redis.lock(f"{key('sync')}:{connection}", timeout=LOCK_SECONDS, blocking=False, thread_local=False)
     try:
         if not lock.acquire():
             raise Misconfigured(
-                f"A sync of {connection} is under way.", advice="Wait for it; one that was killed is forgotten after a minute."
+                f"A sync of {connection} is under way.",
+                advice="Wait for it; one that was killed is forgotten after half a minute.",
             )
         try:
             yield Told(lock, progress)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mapping.records import Milestone
     from mapping.rules import Connection
     from workers.downstream.officernd.client import OfficeRnD
-    from workers.downstream.officernd.index import Index
+    from workers.downstream.officernd.index import Lookups
     from workers.downstream.port import Alive, Subject, Visit
 
 MILESTONES_SECONDS: Final = 3600.0
@@ -45,7 +45,7 @@ class OfficeRnDDownstream:
         self,
         connection: Connection,
         client: OfficeRnD,
-        index: Index,
+        index: Lookups,
         *,
         milestones: Callable[[Alive], Sequence[Mapping[str, Any]]],
         link: Callable[[str, int], str | None],

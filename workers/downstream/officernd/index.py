@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 
 import orjson
 import redis
@@ -80,6 +80,34 @@ return 0
 """
 _RENEW: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
 _UNLOCK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+class Lookups(Protocol):
+    """What the adapter asks of an index."""
+
+    def build(
+        self,
+        progress: Callable[[str, int], None] = ...,
+        *,
+        lane: str = ...,
+        alive: Callable[[], None] = ...,
+        visit: Visit = ...,
+        owner: str = ...,
+        start: str = ...,
+    ) -> bool:
+        """Walks everything and makes the index anew."""
+
+    def lookup_links(self, resource: str, capsule_id: int | str) -> tuple[str, ...]:
+        """By Capsule id."""
+
+    def lookup_match(self, resource: str, text: str) -> tuple[str, ...]:
+        """By e-mail or name."""
+
+    def remember(self, resource: str, *, capsule_id: int | str, downstream_id: str, text: str | None = None) -> None:
+        """Notes a record that was just created or taken up."""
+
+    def age_ms(self) -> int | None:
+        """How long ago it was built."""
 
 
 class Index:
