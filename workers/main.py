@@ -12,6 +12,7 @@ from workers.agenda import connect
 from workers.broker import BellBroker
 from workers.log import configure
 from workers.process import ProcessLife
+from workers.rules_watch import RulesWatch
 from workers.services import build
 from workers.settings import load
 
@@ -25,6 +26,8 @@ def setup() -> None:
     settings = load(os.environ)
     configure(settings.log_format, settings.log_level)
     services = build(settings)
-    broker = BellBroker(connect(services.redis_url), middleware=[CurrentMessage(), ProcessLife(services)])
+    broker = BellBroker(
+        connect(services.redis_url), middleware=[CurrentMessage(), ProcessLife(services, RulesWatch(services).look)]
+    )
     register(broker, services)
     dramatiq.set_broker(broker)

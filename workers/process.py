@@ -15,6 +15,8 @@ from dramatiq.middleware import Middleware
 from workers.errors import QueueAway
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dramatiq import Broker
     from dramatiq.worker import Worker
 
@@ -37,10 +39,11 @@ def die_with_parent() -> None:
 
 
 class ProcessLife(Middleware):
-    """Starts and ends what a worker process needs beside its threads."""
+    """Starts and ends what a worker process needs beside its threads. `look` is called with each beat."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, look: Callable[[], object] = lambda: None) -> None:
         self.services = services
+        self.look = look
         self.ended = threading.Event()
 
     def after_process_boot(self, broker: Broker) -> None:  # noqa: ARG002 - Dramatiq's signature
@@ -54,6 +57,7 @@ class ProcessLife(Middleware):
 
     def _beat(self, worker: Worker) -> None:
         while not self.ended.wait(BEAT_SECONDS):
+            self.look()
             try:
                 self.services.agenda.heartbeat(self.services.proc)
                 self.services.counts.flush()

@@ -15,6 +15,7 @@ from mapping import drift
 from mapping.errors import MappingError
 from workers.errors import QueueAway, WorkerError
 from workers.flows.reconcile import full_sync, incremental_sync, memory, memory_key, was_synced
+from workers.rules_watch import RulesWatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,10 +49,14 @@ class Reconciles:
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self.rules = RulesWatch(services)
 
     def run(self) -> None:
         """Until the process is to stop."""
         while not self.services.stopping.is_set():
+            if self.rules.look():
+                # Time for the workers to take the same rules over: what they judge by the old ones would be left so.
+                self.services.stopping.wait(LOOK_SECONDS)
             for name in tuple(self.services.connections):
                 self._one(name)
             self.services.stopping.wait(LOOK_SECONDS)
@@ -73,6 +78,7 @@ class Reconciles:
             else:
                 run = incremental_sync(services, name, wait=False)
             services.redis.hset(memory_key(name), "looked", str(now))
+            services.redis.hdel(memory_key(name), "not_before")
             log.info(
                 "reconcile",
                 connection=name,
@@ -85,6 +91,6 @@ class Reconciles:
                 seconds=round(run.seconds, 1),
             )
         except (QueueAway, redis.RedisError) as error:
-            log.warning("reconcile", connection=name, error=type(error).__name__, action="tried again")
+            log.warning("reconcile", connection=name, error=type(error).__name__, text=str(error), action="tried again")
         except (WorkerError, MappingError) as error:
             log.warning("reconcile", connection=name, error=type(error).__name__, text=str(error), action="tried again")

@@ -88,6 +88,15 @@ class Services:
         self.http.close()
         self.redis.close()
 
+    def exchange(self, connections: Mapping[str, Connection]) -> None:
+        """Takes over other rules, all at once. Runs under way end with those that they began with."""
+        with self._lock:
+            for name in {*connections, *self.connections}:
+                if connections.get(name) != self.connections.get(name):
+                    self._capsules.pop(name, None)
+                    self._downstreams.pop(name, None)
+            self.connections = dict(connections)
+
     def again(self, error: Exception, attempts: int) -> tuple[int, bool] | None:
         """(ms to wait, whether an attempt is spent), or None to give up (`workers/retry.py`)."""
         decision = retry.again(error, attempts, random=random.random())  # noqa: S311 - jitter needs no secrecy

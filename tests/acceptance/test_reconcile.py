@@ -155,7 +155,7 @@ def test_a_change_of_tags_that_moves_nothing_is_found_by_the_pass_over_tags(syst
     found = sync(system)
     assert found["findings"]["tag_lost"] == 1
     with system.store() as store:
-        assert store.hget(f"relay:ledger:{NAME}", f"party|{made['id']}").startswith(b"1out")  # type: ignore[union-attr]
+        assert store.hget(f"relay:ledger:{NAME}", f"party|{made['id']}").startswith(b"1out")
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(system: System) -> None:
@@ -220,7 +220,7 @@ def test_killed_at_a_page_it_goes_on_at_most_one_page_back(system: System) -> No
 def test_an_empty_list_by_mistake_releases_nothing(system: System) -> None:
     def tally() -> dict[bytes, bytes]:
         with system.store() as store:
-            return store.hgetall(f"relay:tally:{NAME}")
+            return dict(store.hgetall(f"relay:tally:{NAME}"))
 
     before = tally()
     for entity in ("parties", "opportunities"):

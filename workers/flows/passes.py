@@ -3,7 +3,7 @@
 Everything that grows with the number of records is kept in Redis and not in memory, so that a pass which was killed goes on
 where it was, and needs as much memory for a hundred thousand records as for ten thousand.
 
-    relay:pass:<kind>:<connection>            hash: id, began (ms), rules, stage, place, pages, and findings by their reason
+    relay:pass:<kind>:<connection>            hash: id, began (ms), rules, stage, place, and n:<reason> -> findings
     relay:pass:<kind>:<connection>:<set>      `kind|id` of records: see SETS
 """
 
@@ -31,6 +31,7 @@ SetName = Literal["seen", "there", "drift", "leaving", "opened"]
 # Shown by Capsule; shown by the downstream under the id that we know; drifted there; to be released; opened by this pass.
 SETS: Final[tuple[SetName, ...]] = ("seen", "there", "drift", "leaving", "opened")
 SYNCED: Final = key("synced")  # hash: connection -> ms of the last full pass that came to its end
+COUNT: Final = "n:"
 CHUNK: Final = 500
 RESUMED_FOR_MS: Final = 12 * 3_600_000
 
@@ -71,8 +72,8 @@ class Pass:
 
     def found(self) -> dict[str, int]:
         """How many records were found for each reason, and `pages` read."""
-        names = {"id", "began", "rules", "stage", "place"}
-        return {name: int(value) for name, value in self._load().items() if name not in names}
+        kept = self._load().items()
+        return {name.removeprefix(COUNT): int(value) for name, value in kept if name.startswith(COUNT)}
 
     # ------------------------------------------------------------------ pages
     def there(self, shown: Sequence[Shown], since_ms: int) -> None:
@@ -243,7 +244,7 @@ class Pass:
     def count(self, name: str, number: int) -> None:
         """Counts what was found."""
         if number:
-            self.services.redis.hincrby(self.key, name, number)
+            self.services.redis.hincrby(self.key, COUNT + name, number)
 
     def clear(self) -> None:
         """Forgets the pass."""

@@ -1,0 +1,1 @@
+"""Measured scripts: each prints its figures, with the machine and the versions."""
