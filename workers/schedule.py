@@ -66,7 +66,8 @@ class Reconciles:
         try:
             connection = services.connections.get(name)
             now = services.agenda.hello()
-            if connection is None or services.agenda.is_paused(name):
+            # Without a sign-in nothing could be read, and what OfficeRnD holds would be listed in vain.
+            if connection is None or services.agenda.is_paused(name) or not services.signed_in(name):
                 return
             what = due(connection, memory(services, name), now, synced=was_synced(services, name))
             if what is None:

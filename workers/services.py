@@ -92,9 +92,13 @@ class Services:
         """Takes over other rules, all at once. Runs under way end with those that they began with."""
         with self._lock:
             for name in {*connections, *self.connections}:
-                if connections.get(name) != self.connections.get(name):
-                    self._capsules.pop(name, None)
-                    self._downstreams.pop(name, None)
+                old, new = self.connections.get(name), connections.get(name)
+                if new == old:
+                    continue
+                self._capsules.pop(name, None)
+                self._downstreams.pop(name, None)
+                if old is None or new is None or new.capsule != old.capsule:
+                    self._sign_ins.pop(name, None)
             self.connections = dict(connections)
 
     def again(self, error: Exception, attempts: int) -> tuple[int, bool] | None:

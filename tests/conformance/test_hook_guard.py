@@ -11,11 +11,11 @@ from mapping.agenda import key
 from mapping.hooks import events_for
 from tests.simulators.run import Simulator
 from workers.capsule import oauth
-from workers.clock import FirstSyncs
 from workers.errors import Misconfigured, ReconnectNeeded
 from workers.flows import connect, subscribe
 from workers.flows.reconcile import Outcome
 from workers.guard import HookGuard
+from workers.schedule import Reconciles
 from workers.services import Services, build
 from workers.settings import load
 
@@ -174,11 +174,11 @@ def test_no_first_sync_begins_while_nobody_is_signed_in(
         begun.append(name)
         return Outcome(connection=name, found=0)
 
-    monkeypatch.setattr("workers.clock.full_sync", sync)
-    FirstSyncs(services)._one("b")
+    monkeypatch.setattr("workers.schedule.full_sync", sync)
+    Reconciles(services)._one("b")
     assert begun == []
     signed_in(services, capsule)
-    FirstSyncs(services)._one("b")
+    Reconciles(services)._one("b")
     assert begun == ["b"]
 
 
