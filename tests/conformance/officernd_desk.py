@@ -1,7 +1,5 @@
 """A desk in front of the OfficeRnD simulator, in process: what the conformance tests ask and see."""
 
-
-
 from __future__ import annotations
 
 import asyncio

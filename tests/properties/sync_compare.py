@@ -171,25 +171,29 @@ def differences(
     for where in sorted({*old, *new}):
         resource, number = where
         key = RecordKey(NAME, RESOURCES[resource], number)
-        entry = entries.get(key)
+        entry, fresh_entry = entries.get(key), fresh_entries.get(key)
         if where not in old:
             found.append(f"{where}: is not there; a fresh sync makes it")
-        elif PAST_KNOWN and (entry is None or (entry.id is None and entry.outcome in {"out", "gone", "held"})):
-            continue
         elif entry is None or entry.id != old[where]["_id"]:
-            found.append(f"{where}: the ledger does not know it: {entry}")
+            if not (PAST_KNOWN and (entry is None or (entry.id is None and entry.outcome != "in_step"))):
+                found.append(f"{where}: the ledger does not know it: {entry}")
         elif where not in new:
-            if not _held_since(entry, fresh_entries.get(key)):
+            if not _held_since(entry, fresh_entry):
                 found += left_behind(where, old[where], entry, manual=state["manual_statuses"], on_gone=on_gone)
-        elif key in fresh_entries and fresh_entries[key].outcome == "in_step" and entry.outcome == "in_step":
+        elif fresh_entry is not None and entry.outcome == fresh_entry.outcome == "in_step":
             mine, theirs = flat(resource, old[where], ids), flat(resource, new[where], fresh_ids)
-            for name in OURS[resource]:
-                pair = Pair(mine.get(name), theirs.get(name), entry, fresh_entries[key])
-                if pair.old != pair.fresh and not _is_allowed(resource, name, pair):
-                    found.append(f"{where}: {name} is {pair.old!r}, a fresh sync makes it {pair.fresh!r}")
+            found += _fields(where, {name: Pair(mine.get(name), theirs.get(name), entry, fresh_entry) for name in OURS[resource]})
             if old[where]["_id"] in state["manual_statuses"]:
                 found.append(f"{where}: its status is still set by hand: {state['manual_statuses'][old[where]['_id']]}")
     return found
+
+
+def _fields(where: tuple[str, int], pairs: Mapping[str, Pair]) -> list[str]:
+    return [
+        f"{where}: {name} is {pair.old!r}, a fresh sync makes it {pair.fresh!r}"
+        for name, pair in pairs.items()
+        if pair.old != pair.fresh and not _is_allowed(where[0], name, pair)
+    ]
 
 
 def _is_allowed(resource: str, name: str, pair: Pair) -> bool:

@@ -86,6 +86,7 @@ def test_a_result_that_the_target_does_not_take_is_named_without_its_value(targe
     with pytest.raises(ValueUnusable, match=words) as raised:
         fields.evaluate(fields.compile_field(target, expression), RECORD)
     assert target in str(raised.value)
+    assert is_reason(str(raised.value)), str(raised.value)
     assert "Founder" not in str(raised.value)
 
 

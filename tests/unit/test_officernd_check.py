@@ -8,7 +8,7 @@ from mapping.officernd_check import Found, Property
 from mapping.officernd_lookup import Status
 from mapping.records import Milestone
 from tests.unit.test_check_officernd import ALL, MILESTONES, PROPERTIES, STATUSES, acme, capsule, officernd, texts, without
-from tests.unit.wording import is_hint
+from tests.unit.wording import is_hint, is_reason
 
 OWN = '[connections.acme.fields]\n"startDate" = "id"\n'
 
@@ -17,6 +17,24 @@ def test_a_milestone_without_a_pipeline_is_named_by_its_name() -> None:
     (warning,) = capsule(acme(), (*MILESTONES, Milestone(30, "Odd", None, "", None, complete=False))).warnings
     assert 'the milestone "Odd" (id 30) has no status' in warning.message
     assert warning.hint == 'Add Odd = "<status of OfficeRnD>".'
+
+
+def test_every_finding_says_what_is_wrong_and_what_to_do() -> None:
+    found = [
+        *capsule(acme(below="'Qqq' = 'won'\n'Bid' = 'won'")).warnings,
+        *capsule(acme(swap=("!left", "!xyz"))).warnings,
+        *capsule(acme(swap=('"New" = "Tour Booked"', ""))).warnings,
+        *officernd(acme(), locations={}, statuses={}, properties=()).faults,
+        *officernd(acme(), properties=()).warnings,
+    ]
+    assert len(found) > 12
+    for fault in found:
+        assert is_reason(fault.message), fault.message
+        assert is_hint(fault.hint), fault.hint
+
+
+def test_a_side_that_has_nothing_of_a_kind_is_said_to_have_none() -> None:
+    assert {fault.hint for fault in officernd(acme(), locations={}).faults} == {"It has none."}
 
 
 def test_a_line_that_is_never_used_may_go() -> None:
@@ -48,9 +66,18 @@ def test_a_property_that_is_missing_is_told_with_what_is_lost_and_what_to_do(key
     found = officernd(acme(), properties=without(key))
     (fault,) = (*found.faults, *found.warnings)
     lost = fault.message.rpartition(": ")[2]
-    assert lost != "None"
+    assert is_reason(lost), lost
     assert len(lost) > 20
     assert is_hint(fault.hint)
+    kind = "Number" if key in {"capsule_deal_size", "capsule_probability"} else "String"
+    assert f'key "{key}", type {kind}, for ' in fault.hint
+
+
+@pytest.mark.parametrize("key", ["capsule_twitter", "capsule_phone", "capsule_location"])
+@pytest.mark.parametrize("kind", ["String", "Text"])
+def test_a_text_may_be_kept_in_either_type_of_text(key: str, kind: str) -> None:
+    targets = next(one.targets for one in PROPERTIES if one.key == key)
+    assert officernd(acme(), properties=(*without(key), Property(key, kind, targets))) == Found()
 
 
 def test_a_property_of_the_wrong_type_is_told_with_what_to_do() -> None:

@@ -52,6 +52,7 @@ def test_every_fault_says_what_is_wrong_and_what_to_do(text: str, path: str) -> 
             "capsule.organization",
             "organization is a setting of [connections.acme.officernd]: write it right below it.",
         ),
+        (acme(above="[connections.acme.capsule]\nname = 'x'"), "capsule.name", "Known: account, api_url, auth, oauth_url."),
         (acme("[connections.acme.fields.person]\n'url' = 'a'"), "fields.person.url", "Known: address.…, "),
         (acme("[connections.acme.fields]\n'properties.a' = 'shout(a)'"), 'fields."properties.a"', "Known: abs, avg, "),
     ],

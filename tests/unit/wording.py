@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 _HINT = re.compile(r'(?:[A-Z"]|\w+ is a setting of ).*[a-z0-9>")\]].*[.?]', re.DOTALL)
-_REASON = re.compile(r"""(?:[a-z"`0-9]|Capsule|OfficeRnD).*[\w"'`)>\]]""", re.DOTALL)
+_REASON = re.compile(r"""(?:[a-z"`0-9]|Capsule|OfficeRnD|Twitter).*(?:[a-z0-9_"'`)>\]]|OfficeRnD|\b[A-Z])""", re.DOTALL)
 _NAMES = ("Capsule", "OfficeRnD")
+_NAMED = re.compile(r"""(?<![\w/.'"])(?:capsule|officernd)(?![\w/."]|'(?!s\b))""", re.IGNORECASE)
 
 
 def is_hint(text: object) -> bool:
@@ -20,8 +21,7 @@ def is_reason(text: object) -> bool:
 
 
 def _is_text(text: str) -> bool:
+    """Neither shouted nor spoilt, and with Capsule and OfficeRnD spelt right where they are not part of a path or a name."""
     if text.isupper() or re.search(r"\bNone\b", text):
         return False
-    return all(
-        found == name for name in _NAMES for found in re.findall(rf"(?<![\w/.'\"]){name}(?![\w/.'\"])", text, re.IGNORECASE)
-    )
+    return all(found in _NAMES for found in _NAMED.findall(text))
