@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mapping.officernd_writes import Write, needs_current, writes
+from mapping.officernd_writes import Write, needs_current, otherwise, writes
 from mapping.plan import Create, Nothing, Update
 
 if TYPE_CHECKING:
@@ -126,6 +126,14 @@ def test_a_field_that_no_call_takes_is_told() -> None:
     assert calls == ()
     assert [note.code for note in notes] == ["not_writable"]
     assert '"location" of a member' in notes[0].text
+
+
+def test_only_the_field_that_a_refusal_is_about_is_cleared_by_null() -> None:
+    """A line begins with the field that it is about, and may name others."""
+    write = Write("PUT", "/members/m", {"email": "", "phone": "", "name": ""}, creates=False, covers=("email", "phone"))
+    again = otherwise(write, status=400, message="email must differ from phone too; name is empty")
+    assert again is not None
+    assert again.body == {"email": None, "phone": "", "name": None}
 
 
 def test_bodies_do_not_show_when_a_call_is_printed() -> None:

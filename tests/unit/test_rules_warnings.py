@@ -8,7 +8,7 @@ import pytest
 
 from mapping.rules_warnings import warnings
 from tests.unit.test_check_warnings import SINGLE, TAGS, found, good
-from tests.unit.wording import is_hint
+from tests.unit.wording import is_hint, is_reason
 
 TWO = good() + good().replace("acme]", "beta]").replace("acme.", "beta.")
 DOUBTS = [text for text, _, _ in SINGLE] + [good().replace('"member"', f"'{tags}'") for tags, _ in TAGS] + [TWO]
@@ -19,7 +19,7 @@ def test_every_doubt_says_what_to_do(text: str) -> None:
     doubts = warnings(tomllib.loads(text))
     assert doubts
     for doubt in doubts:
-        assert doubt.message
+        assert is_reason(doubt.message), doubt.message
         assert is_hint(doubt.hint), doubt.hint
 
 
@@ -60,6 +60,8 @@ def test_two_connections_into_one_organisation_are_known_by_address_and_slug() -
     assert path in found(same)
     another = TWO.replace("[connections.beta.opportunity", own.format("https://eu.officernd.example/api/v2"))
     assert found(another) == {}
+    longer = TWO.replace("[connections.beta.opportunity", own.format(default + "/X"))
+    assert found(longer) == {}
     assert found(TWO.replace("[connections.beta.opportunity", "api_url = 5\n[connections.beta.opportunity")) == {}
     assert found(TWO.replace('"acme-spaces"', "5")) == {}
 
