@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from mapping import agenda
@@ -35,6 +37,13 @@ def test_keys_in_redis_have_the_names_that_earlier_releases_wrote() -> None:
     assert agenda.tally_key("acme") == "relay:tally:acme"
     assert agenda.deliveries_key("acme") == "relay:deliveries:acme"
     assert (agenda.LETTERS, agenda.COUNTS) == ("relay:letters", "relay:counts")
+
+
+def test_words_that_stand_in_redis_are_those_that_earlier_releases_wrote() -> None:
+    assert agenda.KINDS == ("party", "opportunity", "kase", "task", "user")
+    assert agenda.LANES == get_args(agenda.Lane) == ("live", "bulk", "solo")
+    assert set(get_args(agenda.Why)) >= {"event", "replay", "finding", "refused", "restart"}
+    assert (agenda.ACTOR, agenda.DRAMATIQ_NAMESPACE) == ("work", "dramatiq")
 
 
 @pytest.mark.parametrize("name", ["a", "acme", "acme_2", "a" * 31])

@@ -265,8 +265,16 @@ def test_a_milestone_is_read_with_its_pipeline() -> None:
     assert capsule.milestone({"id": 2, "name": "Won", "complete": True}) == Milestone(2, "Won", None, "", None, complete=True)
 
 
+def test_records_are_the_same_whatever_else_capsule_answers_with_them() -> None:
+    assert capsule.party({"id": 1, "type": "person", "a": 1}) == capsule.party({"id": 1, "type": "person", "a": 2})
+    assert capsule.party({"id": 1, "type": "organisation", "a": 1}) == capsule.party({"id": 1, "type": "organisation", "a": 2})
+    assert capsule.opportunity({**DEAL, "a": 1}) == capsule.opportunity({**DEAL, "a": 2})
+
+
 def test_a_record_shows_no_personal_data_when_printed() -> None:
     body = items("party__updated__embed-tags-fields.json")[0]
-    shown = repr(capsule.party(body)) + repr(capsule.opportunity(items("opportunity__created.json")[0]))
+    deal = {**items("opportunity__created.json")[0], "tags": [{"id": 1, "name": "Nice Guy"}], "note": "Scott"}
+    company = {"id": 1, "type": "organisation", "name": "Spacey", "tags": [{"id": 1, "name": "Nice Guy"}], "note": "Scott"}
+    shown = repr(capsule.party(body)) + repr(capsule.opportunity(deal)) + repr(capsule.party(company))
     for secret in ("Scott", "Spacey", "homestyleshop", "773-338", "Nice Guy", "Consulting", "capsulecrm"):
         assert secret not in shown

@@ -88,6 +88,11 @@ def test_a_person_becomes_a_member_of_its_company() -> None:
     assert found.initial == {"startDate": DAY, "location": LONDON}
 
 
+def test_x_is_twitter_under_its_new_name() -> None:
+    found = wanted(officernd.wanted_party(context(), person(websites=[website("X", "@ada")]), None, organisation_in=False))
+    assert found.fields["socialProfiles.twitter"] == "ada"
+
+
 def test_a_person_waits_for_its_company() -> None:
     found = officernd.wanted_party(context(), person(employer=701), organisation(), organisation_in=True)
     assert isinstance(found, Waits)

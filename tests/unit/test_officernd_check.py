@@ -50,6 +50,12 @@ def test_a_name_that_is_not_there_or_twice_is_said_with_its_kind() -> None:
     assert fault.message == 'OfficeRnD has 2 of the name "Negotiation": which opportunity status is meant?'
 
 
+@pytest.mark.parametrize("word", ["open", "won", "lost"])
+def test_the_words_for_the_statuses_of_the_system_are_suggested(word: str) -> None:
+    (fault,) = officernd(acme(swap=('"won"', f'"{word}x"'))).faults
+    assert fault.hint == f'Did you mean "{word}"?'
+
+
 @pytest.mark.parametrize(("number", "ends"), [(12, "Place 11."), (13, "Place 11, ….")])
 def test_a_long_list_is_cut(number: int, ends: str) -> None:
     places = {str(one): f"Place {one}" for one in range(number)}

@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mapping import officernd_fields as fields
+from tests.simulators.officernd import schemas
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mapping.values import Json
+    from tests.simulators.officernd.checks import Field
 
 
 @pytest.mark.parametrize(
@@ -86,6 +90,34 @@ def test_absent_null_and_empty_read_alike() -> None:
         known = fields.POST[resource] | fields.PUT[resource] | {"status"}
         empties: list[Json] = [None, "", [], {}]
         assert all(fields.observed(resource, dict.fromkeys(known, empty)) == {} for empty in empties)
+
+
+@pytest.mark.parametrize(
+    ("resource", "posted", "put"),
+    [
+        ("company", schemas.COMPANY, schemas.COMPANY),
+        ("member", schemas.MEMBER_POST, schemas.MEMBER_PUT),
+        ("opportunity", schemas.OPPORTUNITY_POST, schemas.OPPORTUNITY_PUT),
+    ],
+)
+def test_each_verb_takes_the_fields_and_types_that_the_simulator_read_from_the_reference(
+    resource: str, posted: Mapping[str, Field], put: Mapping[str, Field]
+) -> None:
+    """Two people wrote the two tables down from one reference."""
+    assert fields.POST[resource] == set(posted)
+    assert fields.PUT[resource] == set(put)
+    types = {"flag": "truth", "date": "date", "whole": "number", "number": "number", "texts": "list"}
+    for name, field in {**posted, **put}.items():
+        if name not in fields.BAGS:
+            assert fields.type_of(name) == types.get(field.kind, "text"), name
+
+
+def test_what_the_api_requires_or_cannot_empty_is_never_cleared() -> None:
+    assert fields.NEVER_CLEARED == {
+        "company": {"name", "location", "startDate"},
+        "member": {"name", "company", "startDate"},
+        "opportunity": {"name", "status"},
+    }
 
 
 @pytest.mark.parametrize(

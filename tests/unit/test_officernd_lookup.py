@@ -68,6 +68,8 @@ def test_two_locations_of_one_name_are_not_guessed_between() -> None:
         pytest.param({"Bid": "Negotiation", "Renewals / Bid": "Tour booked"}, 15, TOUR, id="pipeline before name"),
         pytest.param({"Bid": "Negotiation", "Renewals / Bid": "Tour booked"}, 14, NEGOTIATION, id="another pipeline's"),
         pytest.param({"renewals/bid": "Tour booked"}, 15, TOUR, id="spaces around the slash"),
+        pytest.param({"renewals/ bid": "Tour booked"}, 15, TOUR, id="a space behind the slash"),
+        pytest.param({"Renewals  /  Bid": "Tour booked"}, 15, TOUR, id="several spaces around the slash"),
         pytest.param({"Sales / Bid": "Negotiation", "14": "Tour booked"}, 14, TOUR, id="id before pipeline"),
         pytest.param({"Bid": TOUR}, 14, TOUR, id="a status by id"),
         pytest.param({"Won": "won"}, 16, "64b0c0ffee00000000000403", id="the system status of won deals"),

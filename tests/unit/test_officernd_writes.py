@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from mapping.officernd_writes import Write, needs_current, otherwise, writes
 from mapping.plan import Create, Nothing, Update
+from tests.unit.wording import is_reason
 
 if TYPE_CHECKING:
     from mapping.values import Json
@@ -109,6 +110,7 @@ def test_what_the_api_cannot_change_is_told_and_not_sent() -> None:
     calls, notes = writes("member", Nothing(stuck), downstream_id="m", current=None)
     assert calls == ()
     assert [note.code for note in notes] == ["location_fixed", "company_stays", "not_writable"]
+    assert all(is_reason(note.text) for note in notes)
     assert notes[2].text == 'OfficeRnD\'s API cannot change "description" of a member after creation'
     calls, notes = writes(
         "opportunity",
@@ -118,7 +120,7 @@ def test_what_the_api_cannot_change_is_told_and_not_sent() -> None:
     )
     assert len(calls) == 1
     assert [note.code for note in notes] == ["deal_size_fixed", "party_fixed", "company_fixed"]
-    assert all(note.text for note in notes)
+    assert all(is_reason(note.text) for note in notes)
 
 
 def test_a_field_that_no_call_takes_is_told() -> None:

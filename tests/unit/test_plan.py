@@ -104,5 +104,6 @@ def test_a_field_that_moves_from_initial_to_wanted_is_brought_into_step() -> Non
 
 
 def test_values_do_not_show_when_a_plan_is_printed() -> None:
-    shown = "".join(map(repr, (WANTED, Create({"name": "Ada"}), Update({"name": "Ada"}, {"a": "Ada"}), Nothing({"a": "Ada"}))))
+    wanted = Wanted("thing", {"name": "Ada"}, initial={"name": "Ada"})
+    shown = "".join(map(repr, (wanted, Create({"name": "Ada"}), Update({"name": "Ada"}, {"a": "Ada"}), Nothing({"a": "Ada"}))))
     assert "Ada" not in shown

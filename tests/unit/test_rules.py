@@ -75,6 +75,7 @@ def test_what_is_not_said_has_the_defaults_of_the_design() -> None:
     assert (found.sync_opportunities, found.sync_untagged_contacts, found.auto_sync) == (True, True, True)
     assert (found.auto_sync_minutes, found.default_location) == (15, None)
     assert (found.guard_percent, found.guard_records) == (5.0, 10)
+    assert (found.locations, found.opportunity_statuses) == ({}, {})
     assert found.capsule.account is None
 
 

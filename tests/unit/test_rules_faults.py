@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
+from mapping.rules import Connection
 from mapping.rules_faults import at_top, is_secret, meant, quoted
 from tests.unit.test_rules import SINGLE_FAULTS, acme, faults_of, read
 from tests.unit.wording import is_hint, is_reason
@@ -21,6 +23,7 @@ def test_every_fault_says_what_is_wrong_and_what_to_do(text: str, path: str) -> 
     [
         (acme(above="tags_to_sync = 'a,,b'"), "tags_to_sync", "Remove the comma, or quote"),
         (acme("[connections.acme.locations]\nA = 'x'"), "locations.A", "Put the brackets in"),
+        (acme(above="locations = 5"), "locations", "Write its header in brackets"),
         (acme("[connections.acme.locations]\nA = ['x', 5]"), "locations.A.1", 'Write "…".'),
         (
             acme("[connections.acme.capsule]\naccount = 'b'"),
@@ -64,6 +67,19 @@ def test_a_hint_tells_this_fault_from_others(text: str, path: str, hint: str) ->
     assert hint in faults[f"connections.acme.{path}"].hint
 
 
+@pytest.mark.parametrize("other", ["A / B", "a/b", "A/ B", "A  /  B"])
+def test_milestones_that_differ_by_space_around_the_slash_are_the_same(other: str) -> None:
+    text = acme(f"[connections.acme.opportunity_statuses]\n'A /B' = 'x'\n'{other}' = 'x'")
+    (fault,) = faults_of(text).values()
+    assert fault.message == 'is the same as "A /B"'
+
+
+def test_no_value_of_the_file_stands_in_an_error_of_the_library() -> None:
+    with pytest.raises(ValidationError) as raised:
+        Connection.model_validate({"name": "acme", "downstream": "unified", "auto_sync_minutes": "canary", "canary_key": 1})
+    assert "'canary'" not in str(raised.value)
+
+
 def test_an_account_that_is_no_text_is_one_fault() -> None:
     assert list(faults_of(acme("[connections.acme.capsule]\naccount = 5"))) == ["connections.acme.capsule.account"]
 
@@ -85,6 +101,8 @@ def test_a_table_that_is_none_hides_no_fault_of_the_next() -> None:
     ("text", "path", "variable"),
     [
         (acme("[connections.acme.capsule]\ntoken = 'canary'"), "capsule.token", "RELAY_ACME_CAPSULE_TOKEN "),
+        (acme(above="capsule_client_secret = 'canary'"), "capsule_client_secret", "RELAY_ACME_CAPSULE_CLIENT_SECRET "),
+        (acme("client_id = 'canary'"), "officernd.client_id", "RELAY_ACME_OFFICERND_CLIENT_ID "),
         (acme("client_secret = 'canary'"), "officernd.client_secret", "RELAY_ACME_OFFICERND_CLIENT_SECRET "),
         (acme(above="capsule_client_id = 'canary'"), "capsule_client_id", "RELAY_ACME_CAPSULE_CLIENT_ID "),
         (acme(above="api_key = 'canary'"), "api_key", "RELAY_ACME_… "),

@@ -42,6 +42,16 @@ def test_a_status_that_may_be_shared_hides_no_other() -> None:
     assert list(found(good(below=below))) == ["connections.acme.opportunity_statuses.New"]
 
 
+@pytest.mark.parametrize("setting", ["capsule.api_url", "capsule.oauth_url", "officernd.api_url", "officernd.token_url"])
+def test_plain_http_is_doubted_wherever_it_stands(setting: str) -> None:
+    side, _, key = setting.partition(".")
+    line = f"{key} = 'HTTP://localhost:1'\n"
+    text = good(below=f"[connections.acme.capsule]\n{line if side == 'capsule' else ''}")
+    if side == "officernd":
+        text = text.replace("[connections.acme.opp", line + "[connections.acme.opp")
+    assert list(found(text)) == [f"connections.acme.{setting}"]
+
+
 def test_a_shared_account_is_named_and_so_is_the_other_downstream() -> None:
     text = good() + '[connections.b]\ndownstream = "unified"\n[connections.b.capsule]\naccount = "acme"\nauth = "token"\n'
     doubts = found(text + '[connections.b.officernd]\norganization = "acme-spaces"')

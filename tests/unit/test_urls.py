@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mapping import rules
 from mapping.urls import checked_url
 
 
@@ -44,3 +45,8 @@ def test_an_address_loses_nothing_but_the_slashes_at_its_end(given: str, kept: s
 def test_an_address_that_may_not_be_used_is_refused_without_being_repeated(given: str, why: str) -> None:
     with pytest.raises(ValueError, match="^" + why + "$"):
         checked_url(given)
+
+
+@pytest.mark.parametrize("slug", ["a", "7", "acme-spaces", "a.b_c~d"])
+def test_an_organisation_is_named_by_its_slug(slug: str) -> None:
+    assert rules.OfficerndRules(organization=slug).organization == slug
