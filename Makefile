@@ -43,6 +43,7 @@ lock: $(BIN)/python  ## Work out the pinned requirements anew
 	$(PIP) install --quiet pip-tools
 	$(LOCK) --output-file=requirements-build.txt requirements-build.in
 	$(LOCK) --output-file=requirements.txt requirements.in
+	$(LOCK) --output-file=requirements-tracing.txt requirements-tracing.in
 	$(LOCK) --output-file=requirements-dev.txt requirements-dev.in
 
 clean:  ## Remove the virtual environment and caches (the data in .relay stays)

@@ -113,11 +113,11 @@ def test_each_verb_takes_the_fields_and_types_that_the_simulator_read_from_the_r
 
 
 def test_what_the_api_requires_or_cannot_empty_is_never_cleared() -> None:
-    assert fields.NEVER_CLEARED == {
+    assert {
         "company": {"name", "location", "startDate"},
         "member": {"name", "company", "startDate"},
         "opportunity": {"name", "status"},
-    }
+    } == fields.NEVER_CLEARED
 
 
 @pytest.mark.parametrize(
