@@ -6,7 +6,8 @@ MappingError
 ├── ExpressionInvalid      an own field's target or expression has no meaning: shown as one fault of relay.toml
 ├── ValueUnusable          an own field gave nothing that can be written for this record: left alone and noted
 ├── UnreadableDelivery     keep the delivery as a dead letter of kind `delivery`, open what could be read, answer 202
-└── UnreadableRecord       Capsule answered something that is not a record of this kind: bury it with the reason
+├── UnreadableRecord       Capsule answered something that is not a record of this kind: bury it with the reason
+└── BodyInvalid            a caller of the unified API sent what cannot be written: answer 422 with every fault
 
 No message holds anything of a body, a name or an address: they are logged and kept.
 """
@@ -77,3 +78,11 @@ class ExpressionInvalid(MappingError):
 
 class ValueUnusable(MappingError):
     """The result of an own field for one record is not of a type that its target takes. The message holds no value."""
+
+
+class BodyInvalid(MappingError):
+    """What a caller wants to write cannot be written; `faults` names everything that is wrong, by path and never by value."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__("; ".join(str(fault) for fault in faults))
+        self.faults = faults

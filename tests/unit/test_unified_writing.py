@@ -1,0 +1,330 @@
+"""Unified -> Capsule: what is sent becomes only what differs (reference/unified-crm.md §5, reference/capsule.md §5.2, §5.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mapping.errors import BodyInvalid
+from mapping.unified import deals, definitions, entries, parties, sent, work, writing
+from tests.unit import unified_samples as capsule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mapping.unified.draft import Change
+
+KNOWN = definitions.definitions(capsule.DEFINITIONS)
+LONDON = "Europe/London"
+
+# model: Capsule's body, how it is shown, how it is written
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], Callable[[dict[str, Any], Any], Change]]] = {
+    "accounts": (
+        capsule.ORGANISATION,
+        parties.account(capsule.ORGANISATION, KNOWN),
+        lambda body, now: writing.account(body, now, KNOWN),
+    ),
+    "contacts": (capsule.PERSON, parties.contact(capsule.PERSON, KNOWN), lambda body, now: writing.contact(body, now, KNOWN)),
+    "opportunities": (
+        capsule.OPPORTUNITY,
+        deals.opportunity(capsule.OPPORTUNITY, KNOWN, milestone=capsule.MILESTONE),
+        lambda body, now: writing.opportunity(body, now, KNOWN),
+    ),
+    "projects": (capsule.KASE, work.project(capsule.KASE, KNOWN), lambda body, now: writing.project(body, now, KNOWN)),
+    "tasks": (
+        capsule.TASK,
+        work.task(capsule.TASK, timezone=LONDON),
+        lambda body, now: writing.task(body, now, timezone=LONDON),
+    ),
+    "notes": (capsule.NOTE, entries.note(capsule.NOTE), writing.note),
+    "engagements": (capsule.NOTE, entries.engagement(capsule.NOTE), writing.engagement),
+}
+# Shown with more than may be sent: what is sent back of them is the id alone.
+REFERENCES = {"type", "stage", "account", "owner", "team", "lost_reason", "project"}
+
+
+def plan(model: str, body: dict[str, Any]) -> dict[str, Any]:
+    """What is put when this is sent for the sample of the model."""
+    now, _, write = CASES[model]
+    return dict(write(sent.checked(model, body, creating=False), now).body)
+
+
+def made(model: str, body: dict[str, Any]) -> Change:
+    """What is posted when this is sent for a new record."""
+    return CASES[model][2](sent.checked(model, body, creating=True), None)
+
+
+@pytest.mark.parametrize("model", CASES)
+def test_a_whole_record_sent_back_as_it_was_shown_changes_nothing(model: str) -> None:
+    now, shown, write = CASES[model]
+    assert write(sent.checked(model, shown, creating=False, shown=shown), now).nothing
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), [(model, name) for model, kind in sent.SENT.items() for name in kind.model_fields], ids=lambda value: value
+)
+def test_each_field_sent_back_by_itself_changes_nothing(model: str, name: str) -> None:
+    now, shown, write = CASES[model]
+    value = shown[name]
+    if name in REFERENCES and isinstance(value, dict):
+        value = {"id": value["id"]}
+    body = {name: value}
+    if name == "engagement_type":
+        assert value == "note"
+    assert write(sent.checked(model, body, creating=False), now).nothing
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "put"),
+    [
+        ("accounts", {"name": "Zestia Ltd"}, {"name": "Zestia Ltd"}),
+        ("accounts", {"description": None}, {"about": None}),
+        ("accounts", {"website": "https://zestia.example"}, {"websites": [{"id": 107, "address": "https://zestia.example"}]}),
+        ("accounts", {"website": None}, {"websites": [{"id": 107, "_delete": True}]}),
+        ("contacts", {"title": "CEO", "salutation": "Dr"}, {"jobTitle": "CEO", "title": "Dr"}),
+        ("contacts", {"account": {"id": "5"}}, {"organisation": {"id": 5}}),
+        ("contacts", {"account": None}, {"organisation": None}),
+        ("contacts", {"owner": {"id": "7"}}, {"owner": {"id": 7}, "team": {"id": 3}}),
+        ("contacts", {"owner": {"id": "7"}, "team": None}, {"owner": {"id": 7}, "team": None}),
+        ("contacts", {"team": {"id": "4"}}, {"team": {"id": 4}}),
+        ("contacts", {"email_addresses": [{"email": "new@x.example"}]}, {"emailAddresses": [{"address": "new@x.example"}]}),
+        (
+            "contacts",
+            {"email_addresses": [{"email": " SCOTT@home.example"}]},
+            {"emailAddresses": [{"id": 12137, "address": "SCOTT@home.example"}]},
+        ),
+        ("contacts", {"email_addresses": [{"id": "12134", "type": "home"}]}, {"emailAddresses": [{"id": 12134, "type": "Home"}]}),
+        (
+            "contacts",
+            {"email_addresses": [{"id": "12134", "_delete": True}]},
+            {"emailAddresses": [{"id": 12134, "_delete": True}]},
+        ),
+        (
+            "contacts",
+            {"email_addresses": [{"email": "scott@HOME.example", "_delete": True}]},
+            {"emailAddresses": [{"id": 12137, "_delete": True}]},
+        ),
+        ("contacts", {"email_addresses": [{"email": "gone@x.example", "_delete": True}]}, {}),
+        (
+            "contacts",
+            {"email_addresses": [{"email": "a@x.example"}, {"email": "A@x.example"}]},
+            {"emailAddresses": [{"address": "a@x.example"}]},
+        ),
+        ("contacts", {"phone_numbers": [{"number": "+1 555"}]}, {"phoneNumbers": [{"number": "+1 555"}]}),
+        ("contacts", {"phone_numbers": [{"id": "12133", "number": "1"}]}, {"phoneNumbers": [{"id": 12133, "number": "1"}]}),
+        (
+            "contacts",
+            {"urls": [{"url": "https://blog.example"}]},
+            {"websites": [{"address": "https://blog.example", "service": "URL"}]},
+        ),
+        (
+            "contacts",
+            {"urls": [{"service": "linked_in", "handle": "ss"}]},
+            {"websites": [{"address": "ss", "service": "LINKED_IN"}]},
+        ),
+        ("contacts", {"urls": [{"id": "106", "handle": "other"}]}, {"websites": [{"id": 106, "address": "other"}]}),
+        ("contacts", {"addresses": [{"city": "Leeds", "type": "home"}]}, {"addresses": [{"city": "Leeds", "type": "Home"}]}),
+        ("contacts", {"addresses": [{"id": "12135", "city": "Leeds"}]}, {"addresses": [{"id": 12135, "city": "Leeds"}]}),
+        (
+            "contacts",
+            {"addresses": [{"id": "12135", "street_1": "1 Road", "street_2": None}]},
+            {"addresses": [{"id": 12135, "street": "1 Road"}]},
+        ),
+        ("contacts", {"tags": ["New", {"name": "customer"}]}, {"tags": [{"name": "New"}]}),
+        ("contacts", {"tags": [{"id": "9"}]}, {"tags": [{"id": 9}]}),
+        ("contacts", {"tags": [{"name": "vip", "_delete": True}]}, {"tags": [{"id": 1200, "_delete": True}]}),
+        ("contacts", {"tags": [{"name": "never", "_delete": True}]}, {}),
+        ("contacts", {"tags": ["Two", "two"]}, {"tags": [{"name": "Two"}]}),
+        ("contacts", {"custom_fields": {"Seats": 13}}, {"fields": [{"definition": {"id": 48}, "value": 13}]}),
+        ("contacts", {"custom_fields": {"Interests": None}}, {"fields": [{"definition": {"id": 926886}, "value": None}]}),
+        (
+            "contacts",
+            {"custom_fields": {"Renewal (Supplier)": "2028-01-01"}},
+            {"fields": [{"definition": {"id": 51}, "value": "2028-01-01"}]},
+        ),
+        ("contacts", {"custom_fields": {"Signed": True}}, {"fields": [{"definition": {"id": 49}, "value": True}]}),
+        ("contacts", {"custom_fields": {"Signed": None}}, {}),
+        ("opportunities", {"amount": 600.5}, {"value": {"amount": 600.5, "currency": "GBP"}}),
+        ("opportunities", {"currency": "EUR"}, {"value": {"amount": 500, "currency": "EUR"}}),
+        ("opportunities", {"amount": None}, {"value": None}),
+        ("opportunities", {"amount": 500.0, "currency": "GBP"}, {}),
+        ("opportunities", {"stage": {"id": "15"}}, {"milestone": {"id": 15}}),
+        ("opportunities", {"stage": {"id": "opportunity:15"}}, {"milestone": {"id": 15}}),
+        ("opportunities", {"close_date": "2016-01-01"}, {"expectedCloseOn": "2016-01-01"}),
+        ("opportunities", {"close_date": "2016-01-01", "expected_close_date": "2016-02-01"}, {"expectedCloseOn": "2016-02-01"}),
+        ("opportunities", {"probability": 60, "duration": 7}, {"probability": 60, "duration": 7}),
+        ("opportunities", {"contact": [{"id": "77"}]}, {"party": {"id": 77}}),
+        ("opportunities", {"account": {"id": "892"}, "contact": [{"id": "11587"}]}, {}),
+        ("projects", {"status": "closed"}, {"status": "CLOSED"}),
+        ("projects", {"stage": None}, {"stage": None}),
+        ("projects", {"opportunity": []}, {"opportunity": None}),
+        ("projects", {"opportunity": [{"id": "1"}]}, {"opportunity": {"id": 1}}),
+        ("projects", {"start_date": "2026-01-01"}, {"startOn": "2026-01-01"}),
+        ("tasks", {"subject": "Write", "content": None}, {"description": "Write", "detail": None}),
+        ("tasks", {"status": "completed"}, {"status": "COMPLETED"}),
+        ("tasks", {"due_date": "2025-07-21"}, {"dueOn": "2025-07-21", "dueTime": None}),
+        ("tasks", {"due_date": "2025-12-21T09:30:00Z"}, {"dueOn": "2025-12-21"}),
+        ("tasks", {"due_date": "2025-07-20T23:15:00Z"}, {"dueOn": "2025-07-21", "dueTime": "00:15"}),
+        ("tasks", {"type": {"id": "2"}}, {"category": {"id": 2}}),
+        ("tasks", {"type": None}, {"category": None}),
+        ("tasks", {"opportunity": [{"id": "12"}]}, {"party": None, "opportunity": {"id": 12}}),
+        ("tasks", {"contact": []}, {"party": None}),
+        ("tasks", {"account": None}, {}),
+        ("notes", {"content": "Changed"}, {"content": "Changed"}),
+        ("notes", {"entry_at": "2016-01-01T00:00:00Z"}, {"entryAt": "2016-01-01T00:00:00Z"}),
+        ("notes", {"project": {"id": "5"}}, {"party": None, "kase": {"id": 5}}),
+        ("engagements", {"engagement_type": "call"}, {"activityType": {"id": -3}}),
+        ("engagements", {"engagement_type_id": "77"}, {"activityType": {"id": 77}}),
+    ],
+)
+def test_only_what_differs_is_put(model: str, body: dict[str, Any], put: dict[str, Any]) -> None:
+    assert plan(model, body) == put
+
+
+def test_a_person_with_everything_at_once() -> None:
+    body = {
+        "first_name": "Ann",
+        "last_name": "Lee",
+        "tags": ["one", "two", "three"],
+        "email_addresses": [{"email": "a@x.example", "type": "work"}, {"email": "b@x.example"}],
+        "phone_numbers": [{"number": "1", "type": "mobile"}, {"number": "2"}],
+        "addresses": [{"city": "Leeds"}, {"street_1": "1 Road", "city": "York", "country": "United Kingdom"}],
+        "urls": [{"service": "twitter", "handle": "ann"}, {"service": "linked_in", "url": "https://li.example/ann"}],
+    }
+    assert made("contacts", body).body == {
+        "type": "person",
+        "firstName": "Ann",
+        "lastName": "Lee",
+        "tags": [{"name": "one"}, {"name": "two"}, {"name": "three"}],
+        "emailAddresses": [{"address": "a@x.example", "type": "Work"}, {"address": "b@x.example"}],
+        "phoneNumbers": [{"number": "1", "type": "Mobile"}, {"number": "2"}],
+        "addresses": [{"city": "Leeds"}, {"street": "1 Road", "city": "York", "country": "United Kingdom"}],
+        "websites": [
+            {"service": "TWITTER", "address": "ann"},
+            {"service": "LINKED_IN", "address": "https://li.example/ann"},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "posted", "others"),
+    [
+        (
+            "accounts",
+            {"name": "New", "website": "https://n.example"},
+            {"type": "organisation", "name": "New", "websites": [{"service": "URL", "address": "https://n.example"}]},
+            (),
+        ),
+        (
+            "opportunities",
+            {"name": "Deal", "contact": [{"id": "1"}, {"id": "2"}], "stage": {"id": "14"}},
+            {"name": "Deal", "party": {"id": 1}, "milestone": {"id": 14}},
+            (2,),
+        ),
+        (
+            "opportunities",
+            {"name": "Deal", "account": {"id": "9"}, "stage": {"id": "14"}},
+            {"name": "Deal", "party": {"id": 9}, "milestone": {"id": 14}},
+            (),
+        ),
+        (
+            "projects",
+            {"name": "Move", "account": {"id": "9"}, "stage": {"id": "project:4"}},
+            {"name": "Move", "party": {"id": 9}, "stage": {"id": 4}},
+            (),
+        ),
+        ("tasks", {"subject": "Ring", "due_date": "2026-01-01"}, {"description": "Ring", "dueOn": "2026-01-01"}, ()),
+        (
+            "tasks",
+            {"subject": "Ring", "due_date": "2026-01-01", "project": {"id": "4"}},
+            {"description": "Ring", "dueOn": "2026-01-01", "kase": {"id": 4}},
+            (),
+        ),
+        ("notes", {"content": "Hello", "contact": [{"id": "4"}]}, {"type": "note", "content": "Hello", "party": {"id": 4}}, ()),
+        (
+            "engagements",
+            {"content": "Hello", "engagement_type": "meeting", "opportunity": [{"id": "4"}]},
+            {"type": "note", "content": "Hello", "activityType": {"id": -2}, "opportunity": {"id": 4}},
+            (),
+        ),
+    ],
+)
+def test_a_new_record(model: str, body: dict[str, Any], posted: dict[str, Any], others: tuple[int, ...]) -> None:
+    change = made(model, body)
+    assert (change.body, change.parties) == (posted, others)
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "creating", "paths"),
+    [
+        ("contacts", {}, True, ["first_name or last_name"]),
+        ("contacts", {"first_name": ""}, True, ["first_name or last_name"]),
+        ("accounts", {"name": None}, True, ["name"]),
+        ("opportunities", {"name": "x"}, True, ["account or contact", "stage"]),
+        ("tasks", {"due_date": "2026-01-01"}, True, ["subject"]),
+        ("notes", {"content": "x"}, True, ["account or contact or opportunity or project"]),
+        ("contacts", {"frist_name": "x"}, False, ["frist_name"]),
+        ("contacts", {"first_name": 5, "urls": "x"}, False, ["urls", "first_name"]),
+        ("contacts", {"email_addresses": [{"email": ""}]}, False, ["email_addresses.0.email"]),
+        ("contacts", {"created_at": "2026-01-01T00:00:00Z"}, False, ["created_at"]),
+        ("contacts", {"owner": {"id": "x"}}, False, ["owner.id"]),
+        ("contacts", [], False, ["body"]),
+        ("contacts", None, False, ["body"]),
+        ("engagements", {"engagement_type": "email"}, False, ["engagement_type"]),
+        ("opportunities", {"probability": 101}, False, ["probability"]),
+        ("opportunities", {"currency": "pounds"}, False, ["currency"]),
+        ("tasks", {"due_date": "2026-13-01"}, False, ["due_date"]),
+        ("contacts", {"tags": ["x"] * 101}, False, ["tags"]),
+    ],
+)
+def test_bad_bodies_are_refused_with_every_fault(model: str, body: object, creating: bool, paths: list[str]) -> None:
+    with pytest.raises(BodyInvalid) as caught:
+        sent.checked(model, body, creating=creating)
+    assert [fault.path for fault in caught.value.faults] == paths
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "path"),
+    [
+        ("contacts", {"email_addresses": [{"id": "5", "email": "x@y.example"}]}, "email_addresses.0.id"),
+        ("contacts", {"email_addresses": [{}]}, "email_addresses.0"),
+        ("contacts", {"tags": [{}]}, "tags.0"),
+        ("contacts", {"custom_fields": {"Nothing": 1}}, "custom_fields"),
+        ("contacts", {"custom_fields": {"Seats": "many"}}, "custom_fields"),
+        ("contacts", {"custom_fields": {"Signed": "yes"}}, "custom_fields"),
+        ("contacts", {"custom_fields": {"Interests": 4}}, "custom_fields"),
+        ("contacts", {"custom_fields": {"Industry Sector": {"a": 1}}}, "custom_fields"),
+        ("opportunities", {"stage": {"id": "project:4"}}, "stage.id"),
+        ("projects", {"stage": {"id": "opportunity:4"}}, "stage.id"),
+        ("tasks", {"due_date": None}, "due_date"),
+        ("tasks", {"opportunity": [{"id": "1"}], "project": {"id": "2"}}, "account, contact, opportunity, project"),
+        ("tasks", {"account": {"id": "1"}, "contact": [{"id": "2"}]}, "contact"),
+    ],
+)
+def test_what_capsule_could_not_take_is_refused_before_it_is_asked(model: str, body: dict[str, Any], path: str) -> None:
+    with pytest.raises(BodyInvalid) as caught:
+        plan(model, body)
+    assert [fault.path for fault in caught.value.faults] == [path]
+
+
+def test_an_amount_needs_a_currency() -> None:
+    with pytest.raises(BodyInvalid, match="currency"):
+        writing.opportunity({"amount": 5.0}, {**capsule.OPPORTUNITY, "value": None}, KNOWN)
+
+
+def test_a_moment_cannot_be_set_without_the_owners_time_zone() -> None:
+    with pytest.raises(BodyInvalid, match="time zone"):
+        writing.task({"due_date": "2025-07-20T23:15:00Z"}, capsule.TASK)
+
+
+def test_no_fault_tells_a_value() -> None:
+    with pytest.raises(BodyInvalid) as caught:
+        sent.checked("contacts", {"first_name": ["secret-name"], "owner": {"id": "secret-id"}}, creating=False)
+    assert "secret" not in str(caught.value)
+
+
+def test_contacts_that_are_additional_parties_already_are_not_added_again() -> None:
+    now = {**capsule.OPPORTUNITY, writing.ADDITIONAL: [{"id": 5, "type": "person"}]}
+    change = writing.opportunity({"contact": [{"id": "11587"}, {"id": "5"}, {"id": "6"}]}, now, KNOWN)
+    assert (change.body, change.parties) == ({}, (6,))
