@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from mapping import officernd_fields as names
 from mapping.errors import Fault
-from mapping.officernd_lookup import Context, Status, place, status_for
-from mapping.plan import Held
-from mapping.records import Milestone, Opportunity, Organisation
-from mapping.rules_faults import milestone_key, quoted
-from mapping.values import text, word_key
+from mapping.officernd_lookup import Status, locations_named, milestone_keys, statuses_named
+from mapping.rules_faults import quoted
+from mapping.values import milestone_key, text, word_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from mapping.records import Milestone
     from mapping.rules import Connection
 
 _STATUS_WORDS: Final = ("open", "won", "lost")
@@ -95,18 +94,16 @@ def _tags(connection: Connection, path: str, tags: list[str]) -> Iterator[Fault]
 
 def _milestones(connection: Connection, path: str, milestones: Sequence[Milestone]) -> Iterator[Fault]:
     where = f"{path}.opportunity_statuses"
-    context = _context(connection, milestones=milestones)
+    rules = {milestone_key(key) for key in connection.opportunity_statuses}
     used: set[str] = set()
     for milestone in milestones:
-        keys = _keys(milestone)
-        found = status_for(context, _opportunity(milestone))
-        if isinstance(found, Held) and found.code == "no_status":
+        key_used = next((key for key in _keys(milestone) if key in rules), None)
+        if key_used is not None:
+            used.add(key_used)
+        else:
             shown = text(f"{milestone.pipeline_name} / {milestone.name}" if milestone.pipeline_name else milestone.name)
             message = f'the milestone "{shown}" (id {milestone.id}) has no status, so opportunities there are held'
             yield Fault(where, message, f'Add {quoted(shown)} = "<status of OfficeRnD>".')
-            continue
-        rules = {milestone_key(key) for key in connection.opportunity_statuses}
-        used.add(next(key for key in keys if key in rules))
     there = {key for milestone in milestones for key in _keys(milestone)}
     shown_names = [milestone.name for milestone in milestones]
     shown_names += [f"{milestone.pipeline_name} / {milestone.name}" for milestone in milestones]
@@ -120,10 +117,7 @@ def _milestones(connection: Connection, path: str, milestones: Sequence[Mileston
 
 
 def _keys(milestone: Milestone) -> tuple[str, ...]:
-    """How the rules may name it, the most exact first (DESIGN.md, "Tags … Milestones")."""
-    return tuple(
-        milestone_key(one) for one in (str(milestone.id), f"{milestone.pipeline_name} / {milestone.name}", milestone.name)
-    )
+    return milestone_keys(milestone.id, milestone.pipeline_name, milestone.name)
 
 
 def _locations(connection: Connection, path: str, locations: Mapping[str, str]) -> Iterator[Fault]:
@@ -131,26 +125,22 @@ def _locations(connection: Connection, path: str, locations: Mapping[str, str]) 
     if connection.default_location is not None:
         named.append((f"{path}.default_location", connection.default_location))
     for where, name in named:
-        asked = connection.model_copy(update={"locations": {}, "default_location": name})
-        found = place(_context(asked, locations=locations), _organisation(), None)
-        if isinstance(found, Held):
-            ids = [number for number, known in locations.items() if word_key(known) == word_key(name)]
+        ids = [number for number, _ in locations_named(name, locations)]
+        if len(ids) != 1:
             yield _not_one(where, name, "location", ids=ids, known=list(locations.values()))
 
 
 def _statuses(connection: Connection, path: str, statuses: Mapping[str, Status]) -> Iterator[Fault]:
     shown = [status.description for status in statuses.values() if not status.is_system]
     for milestone, name in connection.opportunity_statuses.items():
-        asked = connection.model_copy(update={"opportunity_statuses": {"milestone": name}})
-        found = status_for(_context(asked, statuses=statuses), _opportunity(Milestone(0, "milestone", None, "", None, False)))
-        if isinstance(found, Held):
-            ids = [status.id for status in statuses.values() if word_key(status.description) == word_key(name)]
+        ids = [status.id for status in statuses_named(name, statuses)]
+        if len(ids) != 1:
             where = f"{path}.opportunity_statuses.{quoted(milestone)}"
             yield _not_one(where, name, "opportunity status", ids=ids, known=[*shown, *_STATUS_WORDS])
 
 
 def _not_one(where: str, name: str, what: str, *, ids: list[str], known: list[str]) -> Fault:
-    if len(ids) > 1:
+    if ids:
         return Fault(where, f'OfficeRnD has {len(ids)} of the name "{name}": which {what} is meant?', f"Use one of {_list(ids)}.")
     return Fault(where, f'OfficeRnD has no {what} "{name}"', _near(name, known) or f"It has {_list(known) or 'none'}.")
 
@@ -213,64 +203,16 @@ def _how(key: str, type_: str, targets: Sequence[str]) -> str:
 
 
 def _targets(targets: Iterable[str]) -> str:
-    return " and ".join(f"{_PEOPLE_CALL_IT.get(target, target)} (target {target})" for target in targets)
+    return " and ".join(f"{_PEOPLE_CALL_IT[target]} (target {target})" for target in targets)
 
 
 def _near(name: str, known: Iterable[str]) -> str:
     """A suggestion, or nothing."""
     by_key = {word_key(one): one.strip() for one in reversed(list(known)) if one.strip()}
-    near = get_close_matches(word_key(name), list(by_key), n=1)
+    near = get_close_matches(word_key(name), by_key)
     return f'Did you mean "{by_key[near[0]]}"?' if near else ""
 
 
 def _list(words: list[str]) -> str:
     most = 12
     return ", ".join(dict.fromkeys(words[:most])) + (", …" if len(words) > most else "")
-
-
-def _context(
-    connection: Connection,
-    *,
-    locations: Mapping[str, str] | None = None,
-    statuses: Mapping[str, Status] | None = None,
-    milestones: Sequence[Milestone] = (),
-) -> Context:
-    return Context(
-        connection=connection,
-        locations=locations or {},
-        statuses=statuses or {},
-        properties={},
-        milestones={milestone.id: milestone for milestone in milestones},
-        link=lambda _kind, _number: None,
-    )
-
-
-def _opportunity(milestone: Milestone) -> Opportunity:
-    """Nobody's: it stands in that milestone."""
-    return Opportunity(
-        id=0,
-        name="",
-        party_id=None,
-        party_type="",
-        milestone_id=milestone.id,
-        milestone_name=milestone.name,
-        amount=None,
-        currency="",
-        duration_basis="FIXED",
-        duration=None,
-        probability=None,
-        expected_close_on="",
-        closed_on="",
-        tags=(),
-        created_at="",
-        updated_at="",
-        restricted=False,
-        raw={},
-    )
-
-
-def _organisation() -> Organisation:
-    """Nobody's, without tags."""
-    return Organisation(
-        id=0, name="", emails=(), phones=(), websites=(), tags=(), created_at="", updated_at="", restricted=False, raw={}
-    )

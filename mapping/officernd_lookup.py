@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mapping.plan import Held
-from mapping.values import text, word_key
+from mapping.values import milestone_key, text, word_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from mapping.records import Milestone, Opportunity, Organisation, Party
     from mapping.rules import Connection
 
-_SLASH: Final = re.compile(r"\s*/\s*")
 _WON: Final = 100
 _LOST: Final = 0
 
@@ -57,14 +55,19 @@ def place(context: Context, party: Party, organisation: Organisation | None) -> 
         name = rules.default_location
     if name is None:
         return Held("no_location", "no tag leads to a location; add a tag in Capsule, or set default_location")
-    if name in context.locations:
-        return name, context.locations[name]
-    found = [(number, known) for number, known in context.locations.items() if word_key(known) == word_key(name)]
+    found = locations_named(name, context.locations)
     if not found:
         return Held("location_unknown", f'{setting} names "{name}", which is no location in OfficeRnD')
     if len(found) > 1:
         return Held("location_ambiguous", f'{setting} names "{name}", and OfficeRnD has several of that name: use the id')
     return found[0]
+
+
+def locations_named(name: str, locations: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The locations as (id, name) that a name or id of the rules may mean: one, if the rule is to be carried out."""
+    if name in locations:
+        return [(name, locations[name])]
+    return [(number, known) for number, known in locations.items() if word_key(known) == word_key(name)]
 
 
 def location_by_tags(rules: Connection, party: Party) -> str | None:
@@ -75,23 +78,17 @@ def location_by_tags(rules: Connection, party: Party) -> str | None:
 
 def status_for(context: Context, opportunity: Opportunity) -> Status | Held:
     """The status of an opportunity: its milestone by id, by "Pipeline / Milestone", or by name."""
-    rules = {_milestone_key(key): value for key, value in context.connection.opportunity_statuses.items()}
+    rules = {milestone_key(key): value for key, value in context.connection.opportunity_statuses.items()}
     milestone = None if opportunity.milestone_id is None else context.milestones.get(opportunity.milestone_id)
     pipeline = milestone.pipeline_name if milestone is not None else ""
     name = milestone.name if milestone is not None else opportunity.milestone_name
     shown = text(f"{pipeline} / {name}") if pipeline else text(name)
-    for key in (str(opportunity.milestone_id), f"{pipeline} / {name}", name):
-        wanted = rules.get(_milestone_key(key))
-        if wanted is not None:
-            return _status(context, wanted)
-    return Held("no_status", f'milestone "{shown}" (id {opportunity.milestone_id}) has no status; add it to opportunity_statuses')
-
-
-def _status(context: Context, wanted: str) -> Status | Held:
-    if wanted in context.statuses:
-        return context.statuses[wanted]
-    found = [status for status in context.statuses.values() if word_key(status.description) == word_key(wanted)]
-    found = found or [status for status in context.statuses.values() if _system_word(status) == word_key(wanted)]
+    wanted = next((rules[key] for key in milestone_keys(opportunity.milestone_id, pipeline, name) if key in rules), None)
+    if wanted is None:
+        return Held(
+            "no_status", f'milestone "{shown}" (id {opportunity.milestone_id}) has no status; add it to opportunity_statuses'
+        )
+    found = statuses_named(wanted, context.statuses)
     if not found:
         return Held("status_unknown", f'opportunity_statuses names "{wanted}", which is no opportunity status in OfficeRnD')
     if len(found) > 1:
@@ -101,12 +98,21 @@ def _status(context: Context, wanted: str) -> Status | Held:
     return found[0]
 
 
+def milestone_keys(number: int | None, pipeline: str, name: str) -> tuple[str, ...]:
+    """How the rules may name a milestone, the most exact first (DESIGN.md, "Tags … Milestones")."""
+    return tuple(milestone_key(one) for one in (str(number), f"{pipeline} / {name}", name))
+
+
+def statuses_named(name: str, statuses: Mapping[str, Status]) -> list[Status]:
+    """The statuses that a name or id of the rules may mean: one, if the rule is to be carried out."""
+    if name in statuses:
+        return [statuses[name]]
+    found = [status for status in statuses.values() if word_key(status.description) == word_key(name)]
+    return found or [status for status in statuses.values() if _system_word(status) == word_key(name)]
+
+
 def _system_word(status: Status) -> str | None:
     """The three system rows have long descriptions: in rules they may be called open, won and lost (§3.4)."""
     if not status.is_system:
         return None
     return {_WON: "won", _LOST: "lost"}.get(status.probability, "open")
-
-
-def _milestone_key(value: str) -> str:
-    return _SLASH.sub("/", word_key(value))

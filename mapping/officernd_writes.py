@@ -93,7 +93,7 @@ def otherwise(write: Write, *, status: int, message: str) -> Write | None:
         return replace(write, method="PATCH")
     if status != _BAD_REQUEST:
         return None
-    named = {line.split(" ", 1)[0] for line in message.split("; ")}
+    named = {line.partition(" ")[0] for line in message.split("; ")}
     body = _nulled(write.body, named, "")
     return None if body == write.body else replace(write, body=body)
 

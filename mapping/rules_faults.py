@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from mapping import fields as own_fields
 from mapping import officernd_fields
 from mapping.errors import ExpressionInvalid, Fault
-from mapping.values import word_key
+from mapping.values import milestone_key, word_key
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SECRET: Final = re.compile(r"token|secret|password|client_id|api_key", re.IGNORECASE)
-_SLASH: Final = re.compile(r"\s*/\s*")
 _NO_SECRETS: Final = "secrets do not stand in this file"
 # Secrets of a connection, without RELAY_<NAME>_ before them (DESIGN.md §6, Environment).
 _VARIABLES: Final = frozenset(
@@ -54,7 +53,7 @@ def quoted(key: object) -> str:
 def meant(key: str, known: Iterable[str]) -> str:
     """A hint for an unknown key: the nearest known one, or all of them."""
     names = sorted(known)
-    near = get_close_matches(key, names, n=1)
+    near = get_close_matches(key, names)
     return f'Did you mean "{near[0]}"?' if near else "Known: " + ", ".join(names) + "."
 
 
@@ -86,11 +85,6 @@ def across(path: str, table: Mapping[str, Any]) -> Iterator[Fault]:
         yield from _targets(path, table.get("fields"))
     yield from _twice(f"{path}.locations", table.get("locations"), word_key)
     yield from _twice(f"{path}.opportunity_statuses", table.get("opportunity_statuses"), milestone_key)
-
-
-def milestone_key(value: str) -> str:
-    """By which milestones are compared: as any word of the rules, and space around the slash after a pipeline does not count."""
-    return _SLASH.sub("/", word_key(value))
 
 
 def of_accounts(tables: Mapping[str, Any]) -> Iterator[Fault]:
@@ -199,6 +193,6 @@ def _table(model: type[BaseModel], steps: list[Any]) -> type[BaseModel]:
     inner: Any = model
     for step in steps:
         annotation = inner.model_fields[step].annotation
-        inner = next((part for part in (annotation, *get_args(annotation)) if hasattr(part, "model_fields")), model)
+        inner = next(part for part in (annotation, *get_args(annotation)) if hasattr(part, "model_fields"))
     found: type[BaseModel] = inner
     return found

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from mapping import tags
 from mapping.errors import Fault, TagsInvalid
 from mapping.rules import Connection, OfficerndRules
-from mapping.rules_faults import milestone_key, quoted
-from mapping.values import word_key
+from mapping.rules_faults import quoted
+from mapping.values import milestone_key, word_key
 
 if TYPE_CHECKING:
     from mapping.tags import Term

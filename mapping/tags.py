@@ -154,11 +154,10 @@ class _Reader:
         if self._peek() == '"':
             return self._quoted()
         found = _BARE.match(self._text, self._at)
-        tag = found[0].strip() if found else ""
-        if found is None or not tag:
+        if found is None:
             raise self._fault("a tag is missing here", hint="Remove the comma, or quote a tag that holds , [ ] or !.")
         self._at = found.end()
-        return tag
+        return found[0].strip()
 
     def _quoted(self) -> str:
         found = _QUOTED.match(self._text, self._at)

@@ -23,6 +23,7 @@ _NUMBER = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,30})?")
 _DAY = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T00:00:00(?:\.0+)?Z)?")
 _MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ].*)?")
 _TWITTER_HOST = re.compile(r"(?:https?://)?(?:www\.|mobile\.)?(?:twitter|x)\.com/(?:#!/)?", re.IGNORECASE)
+_SLASH = re.compile(r"\s*/\s*")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 
 
@@ -39,6 +40,11 @@ def text_key(value: str) -> str:
 def word_key(value: str) -> str:
     """By which tags and the names in rules are compared: without regard to case and surrounding space (DESIGN.md §6)."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", value).casefold()).strip()
+
+
+def milestone_key(value: str) -> str:
+    """By which milestones are compared: as any word of the rules, and space around the slash after a pipeline does not count."""
+    return _SLASH.sub("/", word_key(value))
 
 
 def name(*parts: str) -> str:
@@ -71,7 +77,7 @@ def twitter(value: str) -> str:
     trimmed = text(value)
     found = _TWITTER_HOST.match(trimmed)
     handle = trimmed[found.end() :] if found else trimmed
-    handle = re.split(r"[/?#]", handle, maxsplit=1)[0] if found else handle
+    handle = re.split(r"[/?#]", handle)[0] if found else handle
     handle = handle.removeprefix("@").strip()
     return handle or trimmed
 
@@ -153,24 +159,23 @@ def is_empty(value: Json) -> bool:
 def plain_key(value: Json) -> object:
     """By which two values of no particular kind are compared; JSON types stay apart, dates are their day, lists have no order."""
     if isinstance(value, bool):
-        return ("truth", value)
+        return bool, value
     if isinstance(value, int | float):
         as_number = decimal(value)
-        return ("number", as_number) if as_number is not None else ("huge", str(value) if isinstance(value, float) else value)
+        return (Decimal, as_number) if as_number is not None else (int, str(value) if isinstance(value, float) else value)
     if isinstance(value, str):
         found = _DAY.fullmatch(value.strip())
-        return ("text", found[1] if found else text_key(value))
+        return str, found[1] if found else text_key(value)
     if isinstance(value, list):
-        return ("list", tuple(sorted((plain_key(item) for item in value), key=repr)))
+        return list, tuple(sorted((plain_key(item) for item in value), key=repr))
     if isinstance(value, Mapping):
-        return ("table", tuple(sorted(((key, plain_key(item)) for key, item in value.items()), key=repr)))
-    return ("nothing",)
+        return dict, tuple(sorted((key, plain_key(item)) for key, item in value.items()))
+    return None
 
 
 def same_plain(a: Json, b: Json) -> bool:
     """Whether two values of no particular kind are one. A number and a text that spells it are."""
     if isinstance(a, str) != isinstance(b, str):
-        number_a, number_b = decimal(a), decimal(b)
-        if number_a is not None and number_b is not None:
-            return number_a == number_b
+        as_number = decimal(a)
+        return as_number is not None and as_number == decimal(b)
     return plain_key(a) == plain_key(b)
