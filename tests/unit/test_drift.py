@@ -187,3 +187,43 @@ def test_an_organisation_carries_the_tags_of_the_rules_alone() -> None:
     record = party_of(body)
     assert isinstance(record, Organisation)
     assert drift.carried(ACME, record) == ["member"]
+
+
+@pytest.mark.parametrize("entry", [None, Kept(is_in=False)], ids=["not known", "known and never run"])
+@pytest.mark.parametrize(
+    ("seen", "agrees"),
+    [
+        pytest.param({"in": False, "organisation_in": False, "location": None, "name": "x"}, True, id="out"),
+        pytest.param({"in": True, "organisation_in": False, "location": None}, False, id="in"),
+        pytest.param({"in": False, "organisation_in": True, "location": None}, False, id="organisation in"),
+        pytest.param({"in": False, "organisation_in": False, "location": "London Bridge"}, False, id="leads to a location"),
+    ],
+)
+def test_a_record_that_never_ran_counts_as_out_and_passes_nothing_on(
+    entry: Kept | None, seen: dict[str, Any], *, agrees: bool
+) -> None:
+    assert drift.agrees(entry, seen) is agrees
+
+
+def test_an_organisation_that_was_made_anew_downstream_opens_its_person() -> None:
+    body = person(organisation=5)
+    anew = Kept(is_in=True, id="c" * 24, state=firm(is_in=True).state)
+    assert compare(body, judged(ACME, body, firm(is_in=True)), party_5=anew) == drift.Finding("rests")
+
+
+def test_an_organisation_that_was_out_and_is_forgotten_changes_nothing() -> None:
+    body = person("member", organisation=5)
+    assert compare(body, judged(ACME, body, firm(is_in=False)), party_5=None) is None
+
+
+def test_what_a_record_was_judged_by_is_remembered() -> None:
+    assert drift.rests_of(judged(ACME, person(organisation=5), firm(is_in=True))) == ("party|5",)
+    assert drift.rests_of(judged(ACME, person("member"))) == ()
+    assert drift.rests_of(Kept(is_in=True)) == drift.rests_of(None) == ()
+
+
+def test_a_full_pass_is_due_when_rules_of_any_kind_of_record_change() -> None:
+    now = drift.rules_digests(ACME)
+    for change in ({"default_location": "Shoreditch"}, {"opportunity_statuses": {"Bid": "Negotiation"}}):
+        assert drift.rules_digests(ACME.model_copy(update=change)) != now
+    assert drift.rules_digests(ACME.model_copy(update={"auto_sync_minutes": 5})) == now

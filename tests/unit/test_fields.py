@@ -62,8 +62,8 @@ def test_an_own_field_gives_the_form_of_its_target(target: str, expression: str,
 @pytest.mark.parametrize(
     ("target", "expression", "words"),
     [
-        ("properties.a", "@", "a text, a number, true or false"),
-        ("properties.a", "fields", "a list of these"),
+        ("properties.a", "@", "takes a text, a number, true or false"),
+        ("properties.a", "fields", "or a list of these, and its expression"),
         ("properties.a", "huge", "a text, a number"),
         ("properties.a", "endless", "a text, a number"),
         ("properties.a", "[endless]", "a text, a number"),

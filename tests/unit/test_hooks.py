@@ -29,6 +29,11 @@ OFFICERND = {"downstream": "officernd", "officernd": {"organization": "acme"}}
         pytest.param(
             [{**OFFICERND, "sync_opportunities": False}, OFFICERND], {"party", "opportunity"}, id="two that share an account"
         ),
+        pytest.param(
+            [OFFICERND, {**OFFICERND, "sync_opportunities": False}],
+            {"party", "opportunity"},
+            id="the same two the other way round",
+        ),
     ],
 )
 def test_the_events_are_those_of_the_kinds_that_somebody_follows(tables: list[dict[str, object]], kinds: set[str]) -> None:
@@ -39,6 +44,11 @@ def test_the_events_are_those_of_the_kinds_that_somebody_follows(tables: list[di
 
 def test_nothing_is_embedded_since_what_a_delivery_carries_is_not_used() -> None:
     assert {one.embed for one in wanted([connection()], URL)} == {""}
+
+
+def test_every_event_is_wanted_at_the_address_that_was_given() -> None:
+    parties = connection(**OFFICERND, sync_opportunities=False)
+    assert wanted([parties], URL) == tuple(Want(f"party/{what}", URL) for what in ("created", "updated", "deleted"))
 
 
 WANT = (Want("party/created", URL), Want("party/updated", URL, "tags,fields"))
@@ -66,6 +76,11 @@ def steps(have: tuple[Hook, ...], *, known: tuple[int, ...] = ()) -> list[tuple[
 )
 def test_what_is_to_be_done(have: tuple[Hook, ...], expected: list[tuple[str, bool, list[int], bool]]) -> None:
     assert steps(have) == expected
+
+
+def test_what_is_there_and_right_is_kept() -> None:
+    assert compare(RIGHT, WANT, base=BASE).kept == RIGHT
+    assert compare((Hook(9, "party/created", OLD), RIGHT[1]), WANT, base=BASE).kept == RIGHT[1:]
 
 
 def test_what_is_surplus_goes_before_anything_new_needs_its_place() -> None:

@@ -14,7 +14,9 @@ from mapping.keys import (
     hook_path,
     hook_token,
     hook_tokens,
+    is_signed,
     lookup_hash,
+    signature,
     signed_path,
     split_secrets,
 )
@@ -90,3 +92,25 @@ def test_a_lookup_hash_stands_for_a_text_without_showing_it() -> None:
 def test_secrets_are_listed_with_commas_and_empty_places_are_no_secrets() -> None:
     assert split_secrets(f" {NEW}, ,{OLD},") == (NEW, OLD)
     assert split_secrets(" , ") == ()
+
+
+def test_a_signature_is_good_under_the_newest_and_the_older_secret() -> None:
+    for secret in (NEW, OLD):
+        given = signature(secret, "console", "text")
+        assert re.fullmatch(r"[A-Za-z0-9_-]{43}", given)
+        assert is_signed((NEW, OLD), "console", "text", given)
+
+
+@pytest.mark.parametrize(
+    ("secret", "use", "text"),
+    [("x" * 32, "console", "text"), (NEW, "other", "text"), (NEW, "console", "text ")],
+    ids=["another secret", "another use", "another text"],
+)
+def test_a_signature_is_good_for_one_text_and_one_use_alone(secret: str, use: str, text: str) -> None:
+    assert not is_signed((NEW, OLD), "console", "text", signature(secret, use, text))
+
+
+@pytest.mark.parametrize("given", ["", "x", "ö", signature(NEW, "console", "text")[:-1], signature(NEW, "console", "text") + "="])
+def test_what_is_not_the_signature_to_the_letter_is_none(given: str) -> None:
+    assert not is_signed((NEW, OLD), "console", "text", given)
+    assert not is_signed((), "console", "text", signature(NEW, "console", "text"))

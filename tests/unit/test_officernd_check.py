@@ -125,3 +125,10 @@ def test_a_property_whose_key_holds_a_dot_is_looked_up_by_its_whole_key() -> Non
     own = OWN + '"properties.a.plan" = "id"'
     assert 'custom property "a.plan"' in officernd(acme(below=own)).faults[0].message
     assert officernd(acme(below=own), properties=(*PROPERTIES, Property("a.plan", "String", ALL))) == Found()
+
+
+def test_two_statuses_that_one_word_of_the_system_means_are_a_fault_that_lists_the_ids() -> None:
+    twice = {**STATUSES, "e": Status("e", "Closed as won", 100, is_system=True)}
+    (fault,) = officernd(acme(), statuses=twice).faults
+    assert fault.message == 'OfficeRnD has 2 of the name "won": which opportunity status is meant?'
+    assert fault.hint == "Use one of a, e."

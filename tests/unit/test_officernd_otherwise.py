@@ -40,6 +40,12 @@ def test_a_text_that_may_not_be_empty_is_cleared_with_null() -> None:
     assert otherwise(other, status=400, message=message) is None
 
 
+def test_only_the_field_that_a_line_of_the_refusal_begins_with_is_cleared() -> None:
+    other = otherwise(call(email="", phone=""), status=400, message="email must be set when phone is not")
+    assert other is not None
+    assert other.body == {"email": None, "phone": ""}
+
+
 @pytest.mark.parametrize(
     ("status", "message"),
     [

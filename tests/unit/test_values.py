@@ -241,3 +241,17 @@ def test_plain_values_are_compared_by_what_they_say(a: Json, b: Json, *, alike: 
 def test_words_of_rules_regard_neither_case_nor_space_around_them() -> None:
     assert values.word_key("  Straße ") == values.word_key("STRASSE")
     assert values.word_key("a  b") != values.word_key("a b")
+
+
+def test_a_phone_is_compared_by_its_digits_and_letters_and_nothing_else() -> None:
+    assert values.phone_key("+44 (0)113 496-0000 Ext 5") == "4401134960000ext5"
+
+
+def test_an_address_is_compared_by_scheme_and_rest() -> None:
+    assert values.url_key(" HTTPS://ACME.example/A/ ") == ("https", "acme.example/A")
+    assert values.url_key("ACME.example") == ("", "acme.example")
+
+
+@pytest.mark.parametrize("written", ["Sales / Bid", "sales/bid", " SALES  /  Bid ", "Sales/ bid", "Sales /Bid"])
+def test_a_milestone_is_known_whatever_its_case_and_the_space_around_the_slash(written: str) -> None:
+    assert values.milestone_key(written) == "sales/bid"
