@@ -5,15 +5,17 @@
 PYTHON ?= python3
 VENV ?= .venv
 TEST_ARGS ?=
+FILES ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+MUTANTS := build/mutants
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test check format lock clean
+.PHONY: help install up demo test check mutants format lock clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -35,6 +37,9 @@ check: $(INSTALLED_DEV)  ## Check form, types and who imports whom
 	$(BIN)/mypy -p receiver -p mapping -p workers -p tests
 	$(BIN)/lint-imports
 
+mutants: $(MUTANTS)/.installed  ## Change mapping/ in one place at a time: do the tests notice? (FILES=mapping/tags.py)
+	@exec $(MUTANTS)/venv/bin/python -m tests.mutants --folder $(MUTANTS) $(FILES)
+
 format: $(INSTALLED_DEV)  ## Bring the form of all files in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -45,6 +50,7 @@ lock: $(BIN)/python  ## Work out the pinned requirements anew
 	$(LOCK) --output-file=requirements.txt requirements.in
 	$(LOCK) --output-file=requirements-tracing.txt requirements-tracing.in
 	$(LOCK) --output-file=requirements-dev.txt requirements-dev.in
+	$(LOCK) --output-file=requirements-mutation.txt requirements-mutation.in
 
 clean:  ## Remove the virtual environment and caches (the data in .relay stays)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
@@ -63,4 +69,11 @@ $(INSTALLED): requirements-build.txt requirements.txt pyproject.toml | $(BIN)/py
 
 $(INSTALLED_DEV): requirements-dev.txt $(INSTALLED)
 	$(PIP) install --quiet --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# mutmut has an environment of its own, since nothing but this test needs it.
+$(MUTANTS)/.installed: requirements.txt requirements-mutation.txt
+	$(PYTHON) -m venv --clear $(MUTANTS)/venv
+	$(MUTANTS)/venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes \
+		-r requirements.txt -r requirements-mutation.txt
 	@touch $@
