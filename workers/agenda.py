@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 import redis
@@ -238,6 +238,14 @@ class Agenda:
             return bool(self.client.hexists(key("paused"), connection))
         except redis.RedisError as error:
             raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
+
+    def why_paused(self, connection: str) -> str:
+        """The reason that `pause` was given; empty when this connection is not paused."""
+        try:
+            held = cast("bytes | None", self.client.hget(key("paused"), connection))
+        except redis.RedisError as error:
+            raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
+        return held.decode().split(" ", 3)[3] if held else ""
 
     def sweep(self, *, counts_from_ms: int) -> dict[str, int]:
         """One round of the clock: expired leases, due records, resumed connections, missing bells, the audit of itself."""

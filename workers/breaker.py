@@ -57,16 +57,39 @@ class Breaker:
         run.services.log.warning("paused", connection=connection, system=error.system, reason=reason, probe_every_ms=probe_ms)
         return True
 
-    def succeeded(self, run: Run) -> None:
-        """Forgets the failures of the systems that answered; a probe that reached the system at fault ends the pause."""
-        connection = run.record.connection
+    def ended(self, run: Run) -> None:
+        """After a run that no failure of a system ended: forgets the failures of those that answered; a probe ends the pause.
+
+        A probe that had nothing to ask of the system at fault asks it one cheap thing first: there may be any number of such
+        records before the first that needs it, and each would cost an interval. Only the record itself shows whether writes
+        work again, so after that the first failure is enough to pause anew, and spends no attempt.
+        """
         with self._lock:
-            failing = {system for name, system in self._failures if name == connection}
             for system in run.answered:
-                self._failures.pop((connection, system), None)
-        if run.taken.probing and (run.answered & failing or not failing):
-            try:
-                self.agenda.resume(connection)
-            except errors.QueueAway:
+                self._failures.pop((run.record.connection, system), None)
+        if not run.taken.probing:
+            return
+        try:
+            self._end_pause(run)
+        except errors.QueueAway:
+            return
+        except errors.WorkerError as error:
+            run.services.log.info("probe", connection=run.record.connection, error=type(error).__name__, text=str(error))
+
+    def _end_pause(self, run: Run) -> None:
+        connection = run.record.connection
+        at_fault = self.agenda.why_paused(connection).partition(":")[0]
+        if at_fault not in run.answered:
+            asked = {one.name: one for one in (run.services.capsule(connection), run.services.downstream(connection))}
+            if at_fault not in asked or run.services.stopping.is_set():
+                # Somebody has paused it for another reason meanwhile, or ended the pause.
                 return
-            run.services.log.info("resumed", connection=connection)
+            asked[at_fault].ask(alive=_nothing)
+            with self._lock:
+                self._failures[connection, at_fault] = FAILURES_IN_A_ROW - 1
+        self.agenda.resume(connection)
+        run.services.log.info("resumed", connection=connection, asked=at_fault not in run.answered)
+
+
+def _nothing() -> None:
+    """The run has ended and holds no lease."""

@@ -253,6 +253,23 @@ class Relay:
         """As the receiver does after a delivery."""
         self.agenda.open(list(records), lane="live", why=why)
 
+    def read_ahead(self, records: Iterable[RecordKey]) -> Callable[[], int]:
+        """Reads these parties as a reconcile does; the call that it returns opens them with what was read."""
+        mark, capsule = self.agenda.mark(), self.services.capsule(NAME)
+        bodies = {record: capsule.party(record.id, lane="bulk", alive=lambda: None) for record in records}
+        sealed = [(record, self.services.vault.seal({"record": body, "first": False})) for record, body in bodies.items()]
+        return partial(self.agenda.open_read, sealed, lane="bulk", mark=mark)
+
+    def paused_by(self) -> str:
+        """The system because of which the connection is paused; empty when it is not."""
+        held: Any = self.store.hget(key("paused"), NAME)
+        return held.decode().split(" ", 3)[3].partition(":")[0] if held else ""
+
+    def attempts(self) -> int:
+        """Attempts spent on what is open."""
+        spent: Any = self.store.hvals(key("attempts"))
+        return sum(int(one) for one in spent)
+
     def other(self) -> Process:
         return self.processes[1]
 

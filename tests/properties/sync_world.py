@@ -194,6 +194,11 @@ class World:
         self._slow = self._slow or fault["kind"] in {"slow", "stall"}
         self.refusals += fault.get("status") == 400
 
+    def clear_faults(self) -> None:
+        """Both sides work again."""
+        for simulator in self.stage.simulators[:2]:
+            simulator.control("DELETE", "faults")
+
     def trap(self, what: str, *, at: int, writes: bool, act: Callable[[], None]) -> None:
         """Something happens in the middle of a run."""
         self.relay.set_trap(Trap(what, at=at, writes=writes, act=act))

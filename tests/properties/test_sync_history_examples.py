@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.properties.sync_world import Rules, Stage, World
+from workers.breaker import PROBE_MS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,4 +119,60 @@ def test_edits_by_staff_survive_where_a_put_replaces_the_bag(begin: Callable[...
     ada = person(world, tags=MEMBER)
     world.staff_edits(0, "by the window")
     world.edit(ada, world.capsule.toggle_tag(ada, "shoreditch"), "worked")
+    world.finish()
+
+
+@pytest.mark.parametrize("side", ["officernd", "capsule"])
+def test_a_pause_ends_although_the_first_probes_need_nothing_of_the_system_that_failed(
+    begin: Callable[..., World], side: str
+) -> None:
+    # Given members whose edits meet an outage, so that the connection is paused
+    world = begin()
+    members = [person(world, tags=MEMBER) for _ in range(6)]
+    strangers = [person(world) for _ in range(12)]
+    world.relay.pass_time(1_500)  # so that no write need wait for quiet
+    open_read = world.relay.read_ahead(strangers)
+    world.fault(
+        side, {"route": "GET *" if side == "capsule" else "*", "kind": "status", "status": 503, "body": {}, "count": None}
+    )
+    for number, one in enumerate(members):
+        world.edit(one, {"lastName": f"Edit{number}"}, "worked")
+    assert world.relay.paused_by() == side
+    # and a long queue of records before theirs, which are judged without any call to the side that is down
+    if side == "capsule":
+        open_read()
+    else:
+        world.relay.open(strangers)
+    world.relay.drain()
+    for _ in members:
+        world.relay.pass_time(PROBE_MS + 1)
+        world.relay.drain()
+    assert world.relay.paused_by() == side, "the outage goes on"
+    # When the outage ends
+    world.clear_faults()
+    ended = world.relay.now
+    world.relay.settle()
+    # Then one probe is enough
+    assert world.relay.now - ended < 2 * PROBE_MS
+    world.finish()
+
+
+def test_an_outage_of_writes_alone_spends_probes_and_no_attempts(begin: Callable[..., World]) -> None:
+    # Given a side that answers reads and refuses writes for the moment, and others that need no write
+    world = begin()
+    members = [person(world, tags=MEMBER) for _ in range(6)]
+    strangers = [person(world) for _ in range(6)]
+    world.relay.pass_time(1_500)
+    world.fault("officernd", {"route": "PUT *", "kind": "status", "status": 503, "body": {}, "count": None})
+    for number, one in enumerate(members):
+        world.edit(one, {"lastName": f"Edit{number}"}, "worked")
+    spent = world.relay.attempts()
+    # When it is probed for a while, by records of both sorts
+    for _ in range(20):
+        world.relay.open(strangers)
+        world.relay.pass_time(PROBE_MS + 1)
+        world.relay.drain()
+    # Then nobody's attempts are spent by that
+    assert world.relay.attempts() == spent
+    world.clear_faults()
     world.finish()

@@ -60,6 +60,8 @@ class Capsule:
     Only the walks over all records, which hold no lease, wait for longer: until the hour's window has ended.
     """
 
+    name: Final = wire.SYSTEM
+
     def __init__(
         self,
         connection: str,
@@ -201,6 +203,10 @@ class Capsule:
             belonging = self._all(partial(wire.milestones, number), "milestones", lane=lane, alive=alive)
             found.extend({**milestone, "pipeline": whose} for milestone in belonging)
         return tuple(found)
+
+    def ask(self, *, alive: Callable[[], None] = _nothing) -> None:
+        """One cheap call, made to learn whether Capsule answers at all. Raises as `party`, when it does not."""
+        self._read(wire.CURRENT_USER, lane="live", alive=alive)
 
     def _shared(self, kind: str, number: int, *, lane: str, alive: Callable[[], None]) -> Body | None:
         # Fetched before the batch leaves: while it is under way nobody can ask for the leader's lease.

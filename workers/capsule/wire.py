@@ -50,6 +50,9 @@ class Read:
         return base.rstrip("/") + self.path + (f"?{urlencode(self.query, safe=',:')}" if self.query else "")
 
 
+CURRENT_USER: Final = Read("GET /users/current", "/users/current")  # every token opens it
+
+
 def records(kind: str, ids: Sequence[int]) -> Read:
     """One record, or several of a kind in one call (§3.7).
 

@@ -127,5 +127,8 @@ class Downstream(Protocol):
         another walk is under way.
         """
 
+    def ask(self, *, alive: Alive) -> None:
+        """One cheap read, made to learn whether it answers at all. Raises `Temporary` or `Permanent` when it does not."""
+
     def differs(self, wrote: Mapping[str, Any], observed: Mapping[str, Any]) -> Sequence[str]:
         """The fields that we wrote and that hold something else now."""

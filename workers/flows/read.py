@@ -28,13 +28,15 @@ def read_subject(run: Run, connection: Connection, capsule: Capsule) -> Subject 
     body: Mapping[str, Any] | None
     kind, number = run.record.kind, run.record.id
     if run.taken.body:
+        # No call was made, so nothing is said of whether Capsule answers.
         handed_on = run.services.vault.open(run.taken.body)
         body, run.first_pass = handed_on["record"], bool(handed_on.get("first"))
     elif kind == "party":
         body = capsule.party(number, lane=run.lane, alive=run.alive)
+        run.answered.add(capsule.name)
     else:
         body = capsule.opportunity(number, lane=run.lane, alive=run.alive)
-    run.answered.add("capsule")
+        run.answered.add(capsule.name)
     if body is None:
         return Gone(kind=kind, id=number, restricted=False)
     record = party_of(body) if kind == "party" else opportunity_of(body)
@@ -68,6 +70,7 @@ def read_subject(run: Run, connection: Connection, capsule: Capsule) -> Subject 
 def _party(run: Run, capsule: Capsule, number: int) -> Person | Organisation | None:
     """A party that another record's verdict rests on; None when it is gone or hidden from us."""
     body = capsule.party(number, lane=run.lane, alive=run.alive)
+    run.answered.add(capsule.name)
     if body is None:
         return None
     party = party_of(body)

@@ -78,15 +78,15 @@ def synchronise(services: Services, taken: Taken) -> None:
         line |= {"end": "unanswered", "error": str(error)}
     except WaitForWindow as pause:
         line["end"] = "waits for the stray window"
-        _hand_back(run, line, wait_ms=max(0, pause.due_ms - taken.now_ms), spend=False)
+        _wait(run, line, wait_ms=max(0, pause.due_ms - taken.now_ms))
     except WaitForQuiet as pause:
         line["end"] = "waits for quiet"
-        _hand_back(run, line, wait_ms=pause.wait_ms, spend=False)
+        _wait(run, line, wait_ms=pause.wait_ms)
     except WaitForOther as pause:
         line |= {"end": "waits for another", "other": pause.other.pack()}
         shortest, longest = WAIT_FOR_OTHER_MS
         wait_ms = min(max(taken.now_ms - taken.opened_ms, shortest), longest)
-        _hand_back(run, line, wait_ms=wait_ms, spend=False, error=pause)
+        _wait(run, line, wait_ms=wait_ms, why=pause)
     except (errors.WorkerError, MappingError) as error:
         _fail(run, error, line)
     except Exception as bug:
@@ -277,10 +277,16 @@ def _close(run: Run, conclusion: Conclusion, line: dict[str, Any]) -> None:
     entry = services.ledger.seal(conclusion.entry) if conclusion.entry is not None else b""
     done = services.agenda.done(taken.record, taken.token, wrote=run.touched, entry=entry, outcome=conclusion.outcome)
     line |= {"end": conclusion.outcome if done.accepted else "refused", "waited_ms": done.waited_ms}
-    services.breaker.succeeded(run)
     if done.closed and taken.lane == "live":
         services.counts.lag(taken.record.connection, done.waited_ms)
     services.counts.add("runs", taken.record.connection)
+    services.breaker.ended(run)
+
+
+def _wait(run: Run, line: dict[str, Any], *, wait_ms: int, why: Exception | None = None) -> None:
+    """Hands back a record that has nothing to do but to wait."""
+    _hand_back(run, line, wait_ms=wait_ms, spend=False, error=why)
+    run.services.breaker.ended(run)
 
 
 def _hand_back(run: Run, line: dict[str, Any], *, wait_ms: int, spend: bool, error: Exception | None = None) -> None:
@@ -308,6 +314,8 @@ def _fail(run: Run, error: Exception, line: dict[str, Any]) -> None:
     decision = services.again(error, run.taken.attempts)
     if decision is None and not paused:
         services.letters.bury(run, error, line)
+        # It was refused, or is of no use: neither says that a system is down.
+        services.breaker.ended(run)
         return
     wait_ms, spend = decision or (0, False)
     line |= {"end": "later", "wait_ms": wait_ms}

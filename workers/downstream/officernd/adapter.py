@@ -223,6 +223,10 @@ class OfficeRnDDownstream:
 
         return self.index.build(alive=alive, visit=page, owner=owner, start=start)
 
+    def ask(self, *, alive: Alive) -> None:
+        """Asks for the custom properties, past what is kept of them."""
+        self.client.custom_properties(refresh=True, alive=alive)
+
     def differs(self, wrote: Mapping[str, Any], observed: Mapping[str, Any]) -> tuple[str, ...]:
         """By OfficeRnD's own measure of sameness."""
         return drifted(wrote, observed, officernd.same)
