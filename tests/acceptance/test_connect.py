@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from tests.acceptance.browser import chromium
 from tests.acceptance.harness import EVENTS, NAME, until
-from tests.acceptance.signing_in import CHROMIUM, OAuthSystem, member
+from tests.acceptance.signing_in import OAuthSystem, member
 from workers.ledger import Vault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
 
@@ -23,31 +25,52 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OAuthSystem]:
         yield running
 
 
-def test_connected_in_a_browser_an_edit_arrives_by_a_hook_that_the_relay_subscribed(system: OAuthSystem) -> None:
-    # Given an account with a member, nobody signed in, and so the connection paused with what to do
+def test_connected_in_chromium_an_edit_arrives_by_a_hook_that_the_relay_subscribed(tmp_path: Path) -> None:
+    with chromium() as browser, OAuthSystem(tmp_path) as system:
+        number = given_a_member_and_nobody_signed_in(system)
+
+        # When the link is opened in the browser, which Capsule sends back to the console
+        browser.get(system.link())
+
+        # Then its page says so, and follows what comes after by itself
+        assert browser.current_url.startswith(f"{system.console}/connections/{NAME}")
+        assert "Connected to Capsule" in browser.page_source
+        until(lambda: "every record was looked at" in browser.page_source, "the page shows the end of the first sync", seconds=40)
+        assert "all there" in browser.page_source
+        by_hooks_that_the_relay_subscribed_an_edit_arrives(system, number)
+        print(
+            f"{browser.capabilities['browserName']} {browser.capabilities['browserVersion']}: connected, edit arrived by a hook"
+        )
+
+
+def test_connected_by_following_the_redirects_an_edit_arrives_by_a_hook_that_the_relay_subscribed(tmp_path: Path) -> None:
+    with OAuthSystem(tmp_path) as system:
+        number = given_a_member_and_nobody_signed_in(system)
+        page = system.connect()
+        assert "Connected to Capsule" in page
+        by_hooks_that_the_relay_subscribed_an_edit_arrives(system, number)
+        page = httpx.get(f"{system.console}/connections/{NAME}", trust_env=False).text
+        assert "every record was looked at" in page
+        assert "all there" in page
+
+
+def given_a_member_and_nobody_signed_in(system: OAuthSystem) -> int:
+    """The connection is paused, with what to do."""
     number = member(system, firstName="Ada", lastName="Before", emailAddresses=[{"address": "ada@example.com"}])
     until(lambda: "reconnect" in system.paused(), "the pause says that it must be connected")
     assert "capsule-relay connect acme" in system.run("status").stdout
+    return number
 
-    # When the link is opened
-    if CHROMIUM is None:
-        print("SKIPPED: no Chromium here; the redirects are followed by an HTTP client instead")
-    page = system.connect()
 
-    # Then the page says so, the hooks are there, and the first sync brings the member over
-    assert "Connected to Capsule" in page
+def by_hooks_that_the_relay_subscribed_an_edit_arrives(system: OAuthSystem, number: int) -> None:
+    """The hooks are there, the first sync brings the member over, an edit follows, and the log opens nothing."""
     url = system.hook_url()
     until(lambda: system.hook_events() == sorted((event, url) for event in EVENTS), "the eight hooks")
     until(lambda: system.linked("members", number), "the first sync")
     until(system.idle, "nothing is open")
     assert system.paused() == ""
-
-    # And an edit arrives by a hook
     system.edit(number, lastName="After")
     until(lambda: (system.linked("members", number) or {})["name"] == "Ada After", "the edit arrives")
-    page = httpx.get(f"{system.console}/connections/{NAME}", trust_env=False).text
-    assert "every record was looked at" in page
-    assert "all there" in page
     assert system.run("hooks", NAME, "list").returncode == 0
     # And nothing that opens anything stands in the log
     with system.store() as store:
@@ -104,6 +127,8 @@ def test_every_page_has_security_headers_and_another_host_name_is_refused(system
 
 
 def test_disconnecting_takes_hooks_and_tokens_away_and_connecting_brings_them_back(system: OAuthSystem) -> None:
+    assert "Connected to Capsule" in system.connect()
+    until(lambda: len(system.hook_events()) == len(EVENTS), "the hooks")
     done = system.run("disconnect", NAME)
     assert done.returncode == 0, done.stderr
     assert system.hook_events() == []
