@@ -26,6 +26,7 @@ What Redis holds (prefix `relay:`; R is `connection|kind|id`):
     probe                 hash connection -> R that may run although its connection is paused
     parking               set of connections that have parked records
     procs                 hash process -> ms of its last sign of life
+    replays               hash R -> `times first last` of its letter's replays; while the letter is there
     ledger:<connection> link:<connection> tally:<connection> letters      see mapping/agenda.py
     wake:<lane>           list on which an idle consumer waits
 """
@@ -304,6 +305,7 @@ if entry ~= '' then
   redis.call('HSET', ledger, field, '1' .. outcome .. '\n' .. entry)
 end
 redis.call('HDEL', 'relay:letters', R)
+redis.call('HDEL', 'relay:replays', R)
 redis.call('HDEL', 'relay:attempts', R)
 redis.call('HDEL', 'relay:deaths', R)
 redis.call('HDEL', 'relay:trouble', R)
@@ -432,7 +434,8 @@ for _, R in ipairs(redis.call('ZRANGEBYSCORE', 'relay:leases', '-inf', now, 'LIM
     local deaths = hnum('relay:deaths', R)
     if deaths >= 3 and seq == l.seq then
       redis.call('HSET', 'relay:letters', R,
-        '0{"class":"killer","deaths":' .. deaths .. ',"seq":' .. text(l.seq) .. ',"at":' .. text(now) .. '}')
+        '0{"class":"killer","deaths":' .. deaths .. ',"seq":' .. text(l.seq) .. ',"at":' .. text(now)
+          .. ',"opened":' .. (redis.call('ZSCORE', 'relay:open', R) or text(now)) .. '}')
       close(R)
       n.buried = n.buried + 1
     elseif deaths <= 1 then ready(R, lane)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from workers.errors import RateLimited, ShuttingDown
 
@@ -21,7 +21,8 @@ class Run:
     """Keeps the lease alive, notes each write before it is sent, and remembers whether one may have had an effect.
 
     `touched` means: a write was sent that is not known to have had no effect. `wrote` means: one is known to have succeeded.
-    `first_pass` means: the record was handed on by a pass that opens every record of the connection.
+    `first_pass` means: the record was handed on by a pass that opens every record of the connection. `tried` is the last write
+    that was sent or about to be, of the downstream's own kind.
     """
 
     def __init__(self, services: Services, taken: Taken) -> None:
@@ -31,6 +32,7 @@ class Run:
         self.touched = False
         self.wrote = False
         self.first_pass = False
+        self.tried: Any = None
         self.calls: dict[str, int] = {}
         self.answered: set[str] = set()
         self._renewed = time.monotonic()

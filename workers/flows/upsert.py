@@ -163,6 +163,7 @@ class Upsert:
         """One write. Until its answer says otherwise, it may have had its effect."""
         run, touched = self.run, self.run.touched
         run.touched = True
+        run.tried = write
         try:
             noted = partial(run.about_to_write, tuple(write.covers))
             answer = self.downstream.send(write, downstream_id=downstream_id, before_send=noted)
