@@ -20,6 +20,7 @@ from mapping.officernd_match import Adopt, Search, choose, link_of, match_key, s
 from mapping.officernd_writes import Write, needs_current, otherwise, writes
 from mapping.plan import Held, Note, Waits, Wanted
 from mapping.records import Opportunity, Organisation, Party, Person
+from mapping.trace import Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,19 @@ __all__ = [
 _HIDDEN = "Private"  # what Capsule shows in place of a name that the token's user may not see (reference/capsule.md §6.10)
 _TWITTER_SERVICES = frozenset({"TWITTER", "X"})
 
+_ID = Source("Capsule: id", ("id",))
+_EMAIL = Source("Capsule: the first usable of emailAddresses", ("emailAddresses",))
+_PHONE = Source("Capsule: the first of phoneNumbers", ("phoneNumbers",))
+_TWITTER = Source("Capsule: the first of websites with the service TWITTER or X", ("websites",))
+_URL = Source("Capsule: the first of websites with the service URL", ("websites",))
+_CREATED = Source("Capsule: the day of createdAt", ("createdAt",))
+_NAME = Source("Capsule: name", ("name",))
+_FULL_NAME = Source("Capsule: firstName and lastName", ("firstName", "lastName"))
+_NAMELESS = Source("Capsule: the first of emailAddresses, as there is no name", ("firstName", "lastName", "emailAddresses"))
+_CLOSE = Source("Capsule: expectedCloseOn", ("expectedCloseOn",))
+_DEAL_SIZE = Source("Capsule: value.amount times duration, unless FIXED", ("value", "duration", "durationBasis"))
+_PROBABILITY = Source("Capsule: probability, where the status has another", ("probability", "milestone"))
+
 
 def wanted_party(  # noqa: PLR0911 - each return is one reason why there is nothing to write
     context: Context, party: Party, organisation: Organisation | None, organisation_in: bool
@@ -62,12 +76,14 @@ def wanted_party(  # noqa: PLR0911 - each return is one reason why there is noth
     if party.restricted:
         return Held("hidden", "the record is hidden from the token's user in Capsule")
     email, notes = _email(party.emails)
-    name = _name(party) or (email if isinstance(party, Person) else None)
+    named = _name(party)
+    name = named or (email if isinstance(party, Person) else None)
     if name is None:
         return Held("no_name", "the record has neither a name nor an e-mail in Capsule")
     if name == _HIDDEN:
         return Held("hidden_name", f'the record\'s whole name is "{_HIDDEN}", which Capsule shows in place of a hidden name')
-    location = place(context, party, organisation if isinstance(party, Person) else None)
+    led_by: list[Source] = []
+    location = place(context, party, organisation if isinstance(party, Person) else None, told=led_by.append)
     if isinstance(location, Held):
         return location
     started = values.day(party.created_at)
@@ -75,17 +91,22 @@ def wanted_party(  # noqa: PLR0911 - each return is one reason why there is noth
         return Held("no_start_date", "Capsule tells no day of creation, which OfficeRnD needs as the start date")
     fields: dict[str, Json] = {"name": name, "email": email, names.LINK: str(party.id)}
     initial: dict[str, Json] = {"startDate": started}
+    sources = {"email": _EMAIL, names.LINK: _ID, "startDate": _CREATED, "location": led_by[0]}
     if isinstance(party, Organisation):
         fields |= {"location": location[0], "url": _url(party), names.TWITTER: _twitter(party), names.PHONE: _phone(party)}
-        return _finished(context, names.COMPANY, party, fields=fields, initial=initial, notes=notes)
+        sources |= {"name": _NAME, "url": _URL, names.TWITTER: _TWITTER, names.PHONE: _PHONE}
+        return _finished(context, names.COMPANY, party, fields=fields, initial=initial, notes=notes, sources=sources)
     fields |= {"phone": _phone(party), names.MEMBER_TWITTER: _twitter(party), names.LOCATION: location[1]}
+    sources |= {"phone": _PHONE, names.MEMBER_TWITTER: _TWITTER, names.LOCATION: led_by[0]}
+    sources["name"] = _FULL_NAME if named else _NAMELESS
     initial["location"] = location[0]
     if organisation_in and party.organisation_id is not None:
         company = _linked(context, party.organisation_id, "its organisation must be in OfficeRnD first")
         if isinstance(company, Waits):
             return company
         fields["company"] = company
-    return _finished(context, names.MEMBER, party, fields=fields, initial=initial, notes=notes)
+        sources["company"] = Source(f"OfficeRnD's company of its organisation, {party.organisation_id}", ("organisation",))
+    return _finished(context, names.MEMBER, party, fields=fields, initial=initial, notes=notes, sources=sources)
 
 
 def wanted_opportunity(  # noqa: PLR0911 - each return is one reason why there is nothing to write
@@ -106,7 +127,8 @@ def wanted_opportunity(  # noqa: PLR0911 - each return is one reason why there i
         return Held("no_name", "the opportunity has no name in Capsule")
     if name == _HIDDEN:
         return Held("hidden_name", f'the record\'s whole name is "{_HIDDEN}", which Capsule shows in place of a hidden name')
-    status = status_for(context, opportunity)
+    led_by: list[Source] = []
+    status = status_for(context, opportunity, told=led_by.append)
     if isinstance(status, Held):
         return status
     size = _deal_size(opportunity)
@@ -130,7 +152,11 @@ def wanted_opportunity(  # noqa: PLR0911 - each return is one reason why there i
         else ()
     )
     initial: dict[str, Json] = {"probability": status.probability, "dealSize": size, **owners}
-    return _finished(context, names.OPPORTUNITY, opportunity, fields=fields, initial=initial, notes=notes)
+    sources = {"name": _NAME, "status": led_by[0], "startDate": _CLOSE, names.LINK: _ID, names.PROBABILITY: _PROBABILITY}
+    sources |= {"dealSize": _DEAL_SIZE, names.DEAL_SIZE: _DEAL_SIZE}
+    sources["probability"] = Source("OfficeRnD's probability of that status", ("milestone",))
+    sources |= {owner: Source(f"OfficeRnD's {owner} of its party, {party.id}", ("party",)) for owner in owners}
+    return _finished(context, names.OPPORTUNITY, opportunity, fields=fields, initial=initial, notes=notes, sources=sources)
 
 
 def released(context: Context, resource: str, have: Mapping[str, Json]) -> Wanted | None:
@@ -156,6 +182,7 @@ def _finished(
     fields: dict[str, Json],
     initial: dict[str, Json],
     notes: tuple[Note, ...],
+    sources: dict[str, Source],
 ) -> Wanted | Held:
     """Adds the operator's own fields, and leaves out properties that are not set up in OfficeRnD."""
     untouched: set[str] = set()
@@ -168,10 +195,15 @@ def _finished(
             if own.target not in names.NEVER_CLEARED[resource]:
                 untouched.add(own.target)
                 fields.pop(own.target, None)
-            continue
+                continue
+            value = None
         if value is None and own.target in names.NEVER_CLEARED[resource]:
+            if own.target in sources:
+                text = f"{sources[own.target].text}; the own field gives nothing: {own.text}"
+                sources[own.target] = Source(text, ("*",))
             continue
         (initial if own.target in names.fixed_at_creation(resource) else fields)[own.target] = value
+        sources[own.target] = Source(f"own field: {own.text}", ("*",))
     known = context.properties.get(names.TARGETS[resource], frozenset())
     for name in [name for name in fields if names.head(name) == "properties" and name.partition(".")[2] not in known]:
         value = fields.pop(name)
@@ -191,6 +223,7 @@ def _finished(
         initial={name: value for name, value in initial.items() if name not in filled and not values.is_empty(value)},
         fixed=names.fixed_at_creation(resource) | names.NEVER_CLEARED[resource],
         untouched=frozenset(untouched),
+        sources=sources,
     )
 
 

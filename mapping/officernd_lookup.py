@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mapping.plan import Held
+from mapping.trace import Source, unheard
 from mapping.values import milestone_key, text, word_key
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from mapping.records import Milestone, Opportunity, Organisation, Party
     from mapping.rules import Connection
+    from mapping.trace import Told
 
 _WON: Final = 100
 _LOST: Final = 0
@@ -44,23 +46,24 @@ class Context:
     link: Callable[[str, int], str | None]
 
 
-def place(context: Context, party: Party, organisation: Organisation | None) -> tuple[str, str] | Held:
+def place(context: Context, party: Party, organisation: Organisation | None, *, told: Told = unheard) -> tuple[str, str] | Held:
     """The location of a record as (id, name): by its own tags, its organisation's, or the default."""
     rules = context.connection
-    name = location_by_tags(rules, party)
-    if name is None and organisation is not None and not organisation.restricted:
-        name = location_by_tags(rules, organisation)
-    setting = "locations" if name is not None else "default_location"
-    if name is None:
-        name = rules.default_location
+    found, whose = _by_tags(rules, party), "its own"
+    if found is None and organisation is not None and not organisation.restricted:
+        found, whose = _by_tags(rules, organisation), "its organisation's"
+    setting = "locations" if found is not None else "default_location"
+    name = found[0] if found is not None else rules.default_location
     if name is None:
         return Held("no_location", "no tag leads to a location; add a tag in Capsule, or set default_location")
-    found = locations_named(name, context.locations)
-    if not found:
+    by = "default_location: no tag leads to a location" if found is None else f'locations: {whose} tag "{found[1]}"'
+    told(Source(f'{by}; it names "{name}"', ("tags",)))
+    there = locations_named(name, context.locations)
+    if not there:
         return Held("location_unknown", f'{setting} names "{name}", which is no location in OfficeRnD')
-    if len(found) > 1:
+    if len(there) > 1:
         return Held("location_ambiguous", f'{setting} names "{name}", and OfficeRnD has several of that name: use the id')
-    return found[0]
+    return there[0]
 
 
 def locations_named(name: str, locations: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -72,11 +75,17 @@ def locations_named(name: str, locations: Mapping[str, str]) -> list[tuple[str, 
 
 def location_by_tags(rules: Connection, party: Party) -> str | None:
     """The name or id of the first location, in the order of the rules, that has one of the party's own tags."""
+    found = _by_tags(rules, party)
+    return None if found is None else found[0]
+
+
+def _by_tags(rules: Connection, party: Party) -> tuple[str, str] | None:
+    """That location, and the tag of the rules that leads there."""
     keys = {word_key(tag) for tag in party.tags or ()}
-    return next((name for name, tags in rules.locations.items() if any(word_key(tag) in keys for tag in tags)), None)
+    return next(((name, tag) for name, tags in rules.locations.items() for tag in tags if word_key(tag) in keys), None)
 
 
-def status_for(context: Context, opportunity: Opportunity) -> Status | Held:
+def status_for(context: Context, opportunity: Opportunity, *, told: Told = unheard) -> Status | Held:
     """The status of an opportunity: its milestone by id, by "Pipeline / Milestone", or by name."""
     rules = {milestone_key(key): value for key, value in context.connection.opportunity_statuses.items()}
     milestone = None if opportunity.milestone_id is None else context.milestones.get(opportunity.milestone_id)
@@ -88,6 +97,7 @@ def status_for(context: Context, opportunity: Opportunity) -> Status | Held:
         return Held(
             "no_status", f'milestone "{shown}" (id {opportunity.milestone_id}) has no status; add it to opportunity_statuses'
         )
+    told(Source(f'opportunity_statuses: milestone "{shown}" has "{wanted}"', ("milestone",)))
     found = statuses_named(wanted, context.statuses)
     if not found:
         return Held("status_unknown", f'opportunity_statuses names "{wanted}", which is no opportunity status in OfficeRnD')

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mapping.values import Json, is_empty
+
+if TYPE_CHECKING:
+    from mapping.trace import Source
 
 Same = Callable[[str, Json, Json], bool]
 
@@ -50,6 +54,7 @@ class Wanted:
     initial: Mapping[str, Json] = field(default_factory=dict, repr=False)  # sent when creating; a later difference is only told
     fixed: frozenset[str] = frozenset()  # cannot be cleared; told when it should be
     untouched: frozenset[str] = frozenset()  # neither written nor cleared nor told in this run
+    sources: Mapping[str, Source] = field(default_factory=dict, repr=False, compare=False)  # where each value comes from
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from mapping.errors import TagsInvalid
 from mapping.values import word_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _BARE = re.compile(r"[^,\[\]!]+")
 _COMMAS = "Separate tags and brackets with commas; put a tag that holds , [ ] or ! in double quotes."
@@ -57,6 +57,20 @@ class Term:
         return " and ".join(parts + [f"no tag {tag}" for tag in lacks])
 
 
+def _unheard(_term: Term, _holds: bool) -> None:
+    """For those whom only the result concerns."""
+
+
+def _first(terms: Iterable[Term], keys: frozenset[str], heard: Callable[[Term, bool], None]) -> Term | None:
+    """The first term that holds."""
+    for term in terms:
+        holds = term.holds(keys)
+        heard(term, holds)
+        if holds:
+            return term
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class TagRule:
     """A parsed `tags_to_sync`. `text` is what was written."""
@@ -77,23 +91,26 @@ class TagRule:
 
     def excludes(self, tags: Iterable[str]) -> str | None:
         """Why these tags keep a record out whatever else it has, or None."""
-        return self._refusal(frozenset(word_key(tag) for tag in tags))
+        return self._refusal(frozenset(word_key(tag) for tag in tags), _unheard)
 
-    def _refusal(self, keys: frozenset[str]) -> str | None:
-        term = next((term for term in self._excluded if term.holds(keys)), None)
+    def _refusal(self, keys: frozenset[str], heard: Callable[[Term, bool], None]) -> str | None:
+        term = _first(self._excluded, keys, heard)
         return None if term is None else f'{term.describe()} is excluded by "{self.text}"'
 
-    def judge(self, tags: Iterable[str]) -> tuple[bool, str]:
-        """Whether a record with these tags is in, and one sentence why, made of the rule's own words."""
+    def judge(self, tags: Iterable[str], heard: Callable[[Term, bool], None] = _unheard) -> tuple[bool, str]:
+        """Whether a record with these tags is in, and one sentence why, made of the rule's own words.
+
+        `heard` is called with each term that was asked, in this order, and whether it holds.
+        """
         if not self.terms:
             return True, "tags_to_sync is empty, so every record is in"
         keys = frozenset(word_key(tag) for tag in tags)
-        refusal = self._refusal(keys)
+        refusal = self._refusal(keys, heard)
         if refusal is not None:
             return False, refusal
         if not self._wanted:
             return True, f'no excluded tag of "{self.text}" is there'
-        term = next((term for term in self._wanted if term.holds(keys)), None)
+        term = _first(self._wanted, keys, heard)
         if term is None:
             return False, f'no tag matches "{self.text}"'
         return True, f'{term.describe()} {"matches" if len(term.words) == 1 else "match"} "{self.text}"'
