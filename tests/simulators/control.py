@@ -23,6 +23,7 @@ Faults, one JSON object or a list of them to `POST /_control/faults`:
              html           the same with an HTML page (status 502 unless told otherwise)
              slow           waits `seconds`, then works as ever: the effect comes late, even when the caller has gone
              stall          works at once, and the answer waits `seconds`
+             drip           works at once, and the answer's body comes a byte at a time, each `seconds` after the one before
              cut            the connection ends before anything is applied
              lost           applied, then the connection ends before the answer
              token_expired  the bearer token of this request ends here, and the request meets what that means

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import orjson
 from starlette.responses import Response
 
-Kind = Literal["status", "html", "slow", "stall", "cut", "lost", "token_expired"]
+Kind = Literal["status", "html", "slow", "stall", "drip", "cut", "lost", "token_expired"]
 Number = int | float
 Document = dict[str, Any]
 

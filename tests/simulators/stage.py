@@ -81,6 +81,11 @@ class SimulatorApp(Starlette):
             await asyncio.sleep(fault.seconds)
             await held.release(send)
             return
+        if fault.kind == "drip":
+            held = _Held()
+            await super().__call__(scope, receive, held)
+            await held.drip(send, fault.seconds)
+            return
         if fault.seconds:
             await asyncio.sleep(fault.seconds)
         if fault.kind == "cut":
@@ -151,6 +156,17 @@ class _Held:
         """Send what was kept."""
         for message in self._messages:
             await send(message)
+
+    async def drip(self, send: Send, seconds: float) -> None:
+        """Send what was kept, its body a byte at a time."""
+        for message in self._messages:
+            if message["type"] != "http.response.body":
+                await send(message)
+                continue
+            for byte in message.get("body", b""):
+                await send({"type": "http.response.body", "body": bytes((byte,)), "more_body": True})
+                await asyncio.sleep(seconds)
+            await send({"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)})
 
 
 async def _whole_body(receive: Receive) -> bytes:
