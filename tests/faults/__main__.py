@@ -1,7 +1,7 @@
 """`python -m tests.faults run|table`: the fault suite at length. Each run is added to a file of results.
 
-    run     the cases named by --cases (default: all), one after the other, together for --minutes
-    table   what the file of results says, added up
+`run` runs the cases named by --cases (default: all), one after the other, together for --minutes; `table` adds up what the
+file of results says.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from tests.faults.scene import once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tests.faults.verdict import Verdict
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,21 +67,23 @@ def run(given: argparse.Namespace, names: Sequence[str]) -> int:
                 raise
             if not verdict.clean:
                 _keep(given.keep, Path(folder), f"{name}-{its_seed}")
-        book.write(
-            given.results, name=name, seed=its_seed, seconds=seconds, verdict=verdict, faults=faults, figures=figures
-        )
+        book.write(given.results, name=name, seed=its_seed, seconds=seconds, verdict=verdict, faults=faults, figures=figures)
         wrong += not verdict.clean
-        print(
-            f"{name:15} seed {its_seed}: {'clean' if verdict.clean else 'WRONG'}; faults {faults}; {verdict.deliveries} deliveries "
-            f"of {verdict.changes} changes, {verdict.records} records; lost {verdict.lost}, doubled {verdict.doubled}, stale "
-            f"{verdict.stale}, undone {verdict.undone}, stuck {verdict.stuck}, leaked {verdict.leaked}, bugs {verdict.bugs}, late "
-            f"{verdict.late}; caught up in {verdict.catch_up_s} s, longest lag {verdict.longest_lag_s} s, writes {verdict.writes}; "
-            f"{time.monotonic() - began:.0f} s in all {figures or ''}",
-            flush=True,
-        )
+        print(f"{name:15} seed {its_seed}: {summary(verdict)}; faults {faults}; {time.monotonic() - began:.0f} s {figures or ''}")
         for example in verdict.examples:
             print(f"                {example}", flush=True)
+        sys.stdout.flush()
     return int(wrong > 0)
+
+
+def summary(verdict: Verdict) -> str:
+    """A verdict on one line."""
+    wrong = ", ".join(f"{name} {getattr(verdict, name)}" for name in book.WRONG)
+    return (
+        f"{'clean' if verdict.clean else 'WRONG'}; {verdict.deliveries} deliveries of {verdict.changes} changes, "
+        f"{verdict.records} records, {verdict.writes} writes; {wrong}, late {verdict.late}, undone {verdict.undone}; "
+        f"caught up in {verdict.catch_up_s} s, longest lag {verdict.longest_lag_s} s"
+    )
 
 
 def _keep(where: Path | None, folder: Path, name: str) -> None:

@@ -86,7 +86,7 @@ def table(runs: Iterable[Mapping[str, Any]]) -> str:
         rows.setdefault(run["case"], Row()).add(run)
         total.add(run)
         kinds.update(run["faults"])
-    head = "case runs faults records deliveries changes lost doubled stale stuck leaked bugs late undone catch-up lag".split()
+    head = ["case", "runs", "faults", "records", "deliveries", "changes", *WRONG, "late", "undone", "catch-up", "lag"]
     lines = ["| " + " | ".join(["C2", *head]) + " |", "|---" * (len(head) + 1) + "|"]
     for name, row in [*sorted(rows.items(), key=_order), ("all", total)]:
         sums = row.sums

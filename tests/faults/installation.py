@@ -166,7 +166,7 @@ class Installation(System):
     def command(self, *words: str) -> object:
         """One command of Redis, past the proxy."""
         with self.store() as store:
-            return store.execute_command(*words)  # type: ignore[no-untyped-call]
+            return store.execute_command(*words)
 
 
 def _processes() -> Iterator[tuple[int, int]]:

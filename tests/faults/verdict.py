@@ -198,7 +198,12 @@ def _left(installation: Installation, verdict: Verdict) -> None:
 
 def _leaked(directory: Path, verdict: Verdict) -> None:
     """Secrets and personal data in plain text, in the log and in what Redis keeps on disk."""
-    files = [directory / "up.log", *directory.glob("**/appendonlydir/*"), *directory.glob("**/*.log"), *directory.glob("**/spool/*")]
+    files = [
+        directory / "up.log",
+        *directory.glob("**/appendonlydir/*"),
+        *directory.glob("**/*.log"),
+        *directory.glob("**/spool/*"),
+    ]
     for file in sorted({one for one in files if one.is_file()}):
         data = file.read_bytes()
         for secret in SECRETS:
