@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +18,8 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
 TOKEN_SECONDS = 5
 EXPIRIES = 6
+LONG_TOKEN_SECONDS = 20
+LONG_EXPIRIES = 5
 REFUSAL = {
     "route": "POST /oauth/token",
     "count": 1,
@@ -68,6 +71,81 @@ def test_tokens_that_end_under_load_are_refreshed_once_each_and_no_event_is_lost
         with system.store() as store:
             assert store.hlen("relay:letters") == 0
         assert system.paused() == ""
+
+
+@pytest.mark.slow
+def test_five_tokens_end_under_load_and_one_refresh_is_refused_and_no_event_is_lost(tmp_path: Path) -> None:
+    """Each token lives 20 s in place of seven days, and a refresh ends both tokens before it (the simulator's default)."""
+    with OAuthSystem(tmp_path) as system:
+        system.capsule.control("POST", "limits", {"token_seconds": LONG_TOKEN_SECONDS})
+        people = [member(system, firstName="Load", lastName=f"Number{n}") for n in range(20)]
+        load = Load(system, people)
+        connected(system)
+        asked, began = system.refreshes(), time.monotonic()
+
+        # When edits go on while five tokens end
+        while system.refreshes() - asked < LONG_EXPIRIES:
+            assert time.monotonic() - began < 2 * LONG_EXPIRIES * LONG_TOKEN_SECONDS, "it is not refreshed any more"
+            load.edit_one()
+        # and the refresh of the sixth is refused; edits go on until somebody connects the account again
+        system.capsule.control("POST", "faults", REFUSAL)
+        while "reconnect" not in system.paused():
+            assert time.monotonic() - began < 3 * LONG_EXPIRIES * LONG_TOKEN_SECONDS, "the refused refresh pauses nothing"
+            load.edit_one()
+        for _ in people:
+            load.edit_one()
+        seconds = time.monotonic() - began
+        assert "Connected to Capsule" in system.connect()
+
+        # Then every edit arrives
+        until(load.has_arrived, "every last edit", seconds=60)
+        until(system.idle, "nothing is open")
+        calls = system.capsule.control("GET", "requests?since=0")["requests"]
+        made = system.refreshes() - asked
+        used = {one["headers"]["authorization"] for one in calls if one["path"].startswith("/api/") and load.is_of_relay(one)}
+        unauthorised = sum(one["status"] == 401 for one in calls)
+        deliveries = system.capsule.control("GET", "deliveries")["deliveries"]
+        late = [number for number in people if not load.is_there(number)]
+        print(
+            f"{load.sent} edits in {seconds:.0f} s, {len(deliveries)} events delivered, tokens of {LONG_TOKEN_SECONDS} s: "
+            f"{len(used)} used, {made} refreshes asked for ({made - 1} rotated, 1 refused), {unauthorised} calls answered 401, "
+            f"{len(late)} edits lost"
+        )
+        # Of the tokens used, the last came by the second sign-in, and each of the others ended with one refresh.
+        assert made == LONG_EXPIRIES + 1 == len(used) - 1
+        assert unauthorised == 0
+        assert late == []
+        assert {one["status"] for one in deliveries} == {202}
+        with system.store() as store:
+            assert store.hlen("relay:letters") == 0
+        assert system.paused() == ""
+
+
+class Load:
+    """Edits of some people, one after the other, about twenty a second."""
+
+    def __init__(self, system: OAuthSystem, people: list[int]) -> None:
+        self.system = system
+        self.people = people
+        self.sent = 0
+        self.last: dict[int, str] = {}
+        self.pause = threading.Event()
+
+    def edit_one(self) -> None:
+        number = self.people[self.sent % len(self.people)]
+        self.sent += 1
+        self.last[number] = f"Edit{self.sent}"
+        self.system.edit(number, lastName=self.last[number])
+        self.pause.wait(0.05)
+
+    def is_there(self, number: int) -> bool:
+        return name_of(self.system, number) == f"Load {self.last[number]}"
+
+    def has_arrived(self) -> bool:
+        return all(self.is_there(number) for number in self.people)
+
+    def is_of_relay(self, call: dict[str, Any]) -> bool:
+        return bool(call["headers"].get("user-agent", "").startswith("capsule-relay"))
 
 
 def test_a_refused_refresh_pauses_and_connecting_again_resumes(tmp_path: Path) -> None:
