@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import orjson
@@ -316,6 +317,27 @@ def status(as_json: AsJson = False) -> None:
         print_json(found.document())
     else:
         typer.echo("\n".join(overview.lines(found)))
+
+
+@app.command()
+def explain(
+    name: Name,
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="person, organisation, party or opportunity.", show_default=False)],
+    number: Annotated[str, typer.Argument(metavar="ID", help="Capsule's id of the record.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Say why a record is synced or not: what Capsule holds, the rules, what would be written, what waits. Writes nothing.
+
+    Exit status: 0 explained, 1 a word or a setting is wrong, 2 a side could not be asked.
+    """
+    from workers import explain_command  # noqa: PLC0415 - loaded when used, so that every command starts fast
+
+    settings = load(os.environ)
+    known(settings, name)
+    explain_command.record_of(name, kind, number)
+    said = explain_command.run(settings, name, kind, number, redis_url=find_redis(settings))
+    _answer(replace(said, in_order=True), as_json=as_json)
+    raise typer.Exit(0 if said.in_order else 2)
 
 
 def _warn_of_strangers(settings: Settings) -> None:

@@ -208,6 +208,13 @@ class Capsule:
         """One cheap call, made to learn whether Capsule answers at all. Raises as `party`, when it does not."""
         self._read(wire.CURRENT_USER, lane="live", alive=alive)
 
+    def site(self, *, lane: str = "live", alive: Callable[[], None] = _nothing) -> str:
+        """The account's own address for a browser, "" when it is not told. Raises as `party`."""
+        document, _ = self._read(wire.Read("GET /site", "/site"), lane=lane, alive=alive)
+        found = (document or {}).get("site")
+        url = found.get("url") if isinstance(found, dict) else None
+        return url if isinstance(url, str) and url.startswith("https://") else ""
+
     def _shared(self, kind: str, number: int, *, lane: str, alive: Callable[[], None]) -> Body | None:
         # Fetched before the batch leaves: while it is under way nobody can ask for the leader's lease.
         self._tokens.bearer(alive)
