@@ -78,6 +78,11 @@ def tally_key(connection: str) -> str:
     return f"{PREFIX}tally:{connection}"
 
 
+def held_key(connection: str) -> str:
+    """Hash `kind|id` -> code of the reason for which that record is held, such as `no_location`. No personal data."""
+    return f"{PREFIX}held:{connection}"
+
+
 def deliveries_key(connection: str) -> str:
     """Hash hash-of-body -> encrypted letter of an unreadable delivery of that connection."""
     return f"{PREFIX}deliveries:{connection}"

@@ -27,7 +27,7 @@ What Redis holds (prefix `relay:`; R is `connection|kind|id`):
     parking               set of connections that have parked records
     procs                 hash process -> ms of its last sign of life
     replays               hash R -> `times first last` of its letter's replays; while the letter is there
-    ledger:<connection> link:<connection> tally:<connection> letters      see mapping/agenda.py
+    ledger:<connection> link:<connection> tally:<connection> held:<connection> letters      see mapping/agenda.py
     wake:<lane>           list on which an idle consumer waits
 """
 
@@ -284,7 +284,7 @@ return text(now + L)
 """
 
 DONE: Final = r"""
--- done R token wrote entry outcome W  -> {accepted, ms since it was opened, closed}
+-- done R token wrote entry outcome W held -> {accepted, ms since it was opened, closed}; held: code of the reason, if it is held
 local R, token, wrote, entry, outcome, W = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4], ARGV[5], tonumber(ARGV[6])
 local l = lease_of(R)
 if not mine(l, token) then
@@ -303,6 +303,9 @@ if entry ~= '' then
     redis.call('HINCRBY', 'relay:tally:' .. c, outcome, 1)
   end
   redis.call('HSET', ledger, field, '1' .. outcome .. '\n' .. entry)
+  local held = ARGV[7] or ''
+  if held ~= '' then redis.call('HSET', 'relay:held:' .. c, field, held)
+  else redis.call('HDEL', 'relay:held:' .. c, field) end
 end
 redis.call('HDEL', 'relay:letters', R)
 redis.call('HDEL', 'relay:replays', R)

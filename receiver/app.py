@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from mapping.running import SIGN
 from mapping.scripts import SCRIPTS
 from receiver import counts, letters
 from receiver.admit import Admission
 from receiver.health import Health, answer
 from receiver.hooks import Hooks
 from receiver.log import Refusals
+from receiver.signs import Signs
 from receiver.store import Store
 
 if TYPE_CHECKING:
@@ -34,8 +36,9 @@ def build(settings: Settings) -> ASGIApp:
     """The receiver as an ASGI application. Nothing is connected before the first request."""
     store = Store(
         settings.redis_url,
-        {"open": SCRIPTS["open"], "count": counts.COUNT, "look": letters.LOOK, "keep": letters.KEEP},
+        {"open": SCRIPTS["open"], "count": counts.COUNT, "look": letters.LOOK, "keep": letters.KEEP, "sign": SIGN},
     )
+    signs = Signs(store)
     tally = counts.Counts()
     refusals = Refusals()
 
@@ -47,6 +50,7 @@ def build(settings: Settings) -> ASGIApp:
             await asyncio.sleep(TICK_S)
             refusals.flush()
             await tally.flush(store)
+            await signs.give()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -60,6 +64,7 @@ def build(settings: Settings) -> ASGIApp:
                 await ticking
             refusals.flush(everything=True)
             await tally.flush(store)
+            await signs.end()
             await store.close()
 
     hooks = Hooks(

@@ -187,10 +187,13 @@ class Agenda:
             raise LeaseLost(f"{packed}: the lease ran out or was taken over; this run stops.")
         return expiry
 
-    def done(self, record: RecordKey, token: str, *, wrote: bool, entry: bytes, outcome: str) -> Done:
-        """The record is in step, or decided. Writes its ledger entry (none if `entry` is empty) and closes it."""
+    def done(self, record: RecordKey, token: str, *, wrote: bool, entry: bytes, outcome: str, held: str = "") -> Done:
+        """The record is in step, or decided. Writes its ledger entry (none if `entry` is empty) and closes it.
+
+        `held` is the code of the reason for which it is held; empty when it is not.
+        """
         window = self.timing.window_ms
-        accepted, waited, closed = self._run("done", record.pack(), token, int(wrote), entry, outcome, window)
+        accepted, waited, closed = self._run("done", record.pack(), token, int(wrote), entry, outcome, window, held)
         return Done(accepted=bool(accepted), waited_ms=int(waited), closed=bool(closed))
 
     def later(

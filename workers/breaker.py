@@ -51,6 +51,8 @@ class Breaker:
             return False
         reason = "credentials refused" if refused else f"{failures} failures in a row"
         try:
+            if not self.agenda.is_paused(connection):
+                run.services.counts.add("pauses", connection)
             self.agenda.pause(connection, reason=f"{error.system}: {reason}", probe_every_ms=probe_ms)
         except errors.QueueAway:
             return False

@@ -307,16 +307,15 @@ def sync(  # noqa: PLR0917 - each is an option of the command
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Show for each connection what is in step, held, waiting and failed."""
-    from workers import overview  # noqa: PLC0415 - loaded when used, so that every command starts fast
+    from workers import overview, overview_words  # noqa: PLC0415 - loaded when used, so that every command starts fast
 
     settings = load(os.environ)
     with overview.reading(find_redis(settings)) as client:
-        accounts = {name: hook_owner(name, rules.capsule.account) for name, rules in settings.connections.items()}
-        found = overview.read(client, tuple(settings.connections), accounts)
+        found = overview.read(client, settings.connections, overview.vault(settings.secret_keys))
     if as_json:
         print_json(found.document())
     else:
-        typer.echo("\n".join(overview.lines(found)))
+        typer.echo("\n".join(overview_words.lines(found)))
 
 
 @app.command()

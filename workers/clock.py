@@ -14,6 +14,7 @@ from workers.errors import QueueAway
 from workers.guard import HookGuard
 from workers.schedule import Reconciles
 from workers.services import build
+from workers.signs import Signs
 
 if TYPE_CHECKING:
     from workers.services import Services
@@ -59,7 +60,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     """Sweeps until `stop` is set."""
     services = build(settings)
     services.start()
-    clock = Clock(services)
+    clock, signs = Clock(services), Signs(services.redis, services.proc, "clock")
     reconciles = threading.Thread(target=Reconciles(services).run, name="reconciles", daemon=True)
     reconciles.start()
     guard = threading.Thread(target=HookGuard(services, every_s=settings.hooks_every_s).run, name="hook-guard", daemon=True)
@@ -68,9 +69,11 @@ def run(settings: Settings, stop: threading.Event) -> None:
         while not stop.is_set():
             began = time.monotonic()
             clock.tick()
+            signs.give()
             stop.wait(max(0.0, SWEEP_SECONDS - (time.monotonic() - began)))
     finally:
         services.stopping.set()
         reconciles.join(1.0)
         guard.join(1.0)
+        signs.end()
         services.close()

@@ -1,6 +1,7 @@
 """Counters of this process, added up over all processes in one hash of Redis.
 
-Names are `what|connection`. Lag is counted in the cumulative buckets `lag.le.<ms>|connection`.
+Names are `what|connection`. Lag is counted in the cumulative buckets `lag.le.<ms>|connection`,
+and `lag.sum_ms|connection` is their sum.
 """
 
 from __future__ import annotations
@@ -33,12 +34,17 @@ class Counts:
         with self._lock:
             self._pending[f"{name}|{connection}" if connection else name] += number
 
+    def call(self, system: str, ended: str) -> None:
+        """Counts one call to another system by how it ended (`workers.http.Http`)."""
+        self.add(f"calls.{system}.{ended}")
+
     def lag(self, connection: str, waited_ms: int) -> None:
         """Counts one record that was in step `waited_ms` after it was opened."""
         for bound in LAG_BUCKETS_MS:
             if waited_ms <= bound:
                 self.add(f"lag.le.{bound}", connection)
         self.add("lag.le.inf", connection)
+        self.add("lag.sum_ms", connection, waited_ms)
 
     def flush(self) -> None:
         """Adds what was gathered to Redis.

@@ -19,7 +19,7 @@ from workers.answers import Answer
 from workers.errors import Misconfigured, NoAnswer, SystemDown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 __all__ = ["MAX_ANSWER", "Answer", "Http"]
@@ -28,16 +28,19 @@ MAX_ANSWER: Final = 5 * 1024 * 1024
 # Shorter than the idle time of any server we know, so that a call seldom goes out on a connection that is just being closed.
 KEEP_ALIVE_S: Final = 4.0
 GRACE_S: Final = 5.0
+TOO_MANY: Final = 429
 
 
 class Http:
     """Calls other systems. One per process, made after the process has forked.
 
-    `start` it before the first request and `close` it at the end, or use it as a context manager.
+    `start` it before the first request and `close` it at the end, or use it as a context manager. `counted` is told of each
+    call: the system, and how it ended: `2xx`, `4xx`, `429`, `5xx`, `no_answer`, `not_sent`.
     """
 
-    def __init__(self, *, user_agent: str, pool_size: int = 20) -> None:
+    def __init__(self, *, user_agent: str, pool_size: int = 20, counted: Callable[[str, str], None] | None = None) -> None:
         self._user_agent = user_agent
+        self._counted = counted
         self._pool_size = pool_size
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -124,17 +127,24 @@ class Http:
         )
         future = asyncio.run_coroutine_threadsafe(call, loop)
         try:
-            return future.result(deadline_s + GRACE_S)
+            answer = future.result(deadline_s + GRACE_S)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             advice = f"Mend the address of {system} in relay.toml."
             raise Misconfigured(f"{system}: {route}: the address cannot be called", advice=advice, system=system) from None
         except (httpx.HTTPError, TimeoutError, concurrent.futures.CancelledError, OSError, _TooLarge) as error:
             what = _words(error, deadline_s)
+            self._count(system, "no_answer" if sent.is_set() else "not_sent")
             if not sent.is_set():
                 raise SystemDown(f"{system}: {route}: nothing was sent: {what}", system=system) from None
             raise NoAnswer(f"{system}: {route}: no answer: {what}", system=system) from None
         finally:
             future.cancel()  # A thread that is interrupted while it waits must not leave its call behind.
+        self._count(system, "429" if answer.status == TOO_MANY else f"{answer.status // 100}xx")
+        return answer
+
+    def _count(self, system: str, ended: str) -> None:
+        if self._counted is not None:
+            self._counted(system, ended)
 
 
 class _TooLarge(Exception):

@@ -68,6 +68,11 @@ class Entry:
     wrote: Mapping[str, Any] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def held(self) -> str:
+        """The code of the reason for which the record is held; empty when it is not."""
+        return str(self.state["held"][0]) if self.outcome == "held" and "held" in self.state else ""
+
     def dump(self) -> dict[str, Any]:
         """The form that is sealed."""
         return {

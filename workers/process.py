@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from dramatiq.middleware import Middleware
 
 from workers.errors import QueueAway
+from workers.signs import Signs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,7 @@ class ProcessLife(Middleware):
         self.services = services
         self.look = look
         self.ended = threading.Event()
+        self.signs: Signs | None = None
 
     def after_process_boot(self, broker: Broker) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Before the worker threads start."""
@@ -53,11 +55,15 @@ class ProcessLife(Middleware):
 
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Starts the thread that beats and watches."""
+        part = "solo" if set(worker.consumers) == {"solo"} else "worker"
+        self.signs = Signs(self.services.redis, self.services.proc, part)
         threading.Thread(target=self._beat, args=(worker,), name="heartbeat", daemon=True).start()
 
     def _beat(self, worker: Worker) -> None:
         while not self.ended.wait(BEAT_SECONDS):
             self.look()
+            if self.signs is not None:
+                self.signs.give()
             try:
                 self.services.agenda.heartbeat(self.services.proc)
                 self.services.counts.flush()
@@ -78,4 +84,6 @@ class ProcessLife(Middleware):
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Everything has ended: the last counters, and the connections."""
         self.ended.set()
+        if self.signs is not None:
+            self.signs.end()
         self.services.close()

@@ -256,6 +256,7 @@ def build(settings: Settings) -> Services:
     timing = Timing(call_ms=round(settings.call_deadline_s * 1000), stray_ms=round(settings.stray_s * 1000))
     agenda = Agenda(client, timing)
     vault = Vault(settings.secret_keys)
+    counts = Counts(client)
     return Services(
         settings=settings,
         redis_url=settings.redis_url,
@@ -266,10 +267,10 @@ def build(settings: Settings) -> Services:
         vault=vault,
         ledger=Ledger(client, vault),
         letters=Letters(agenda, vault),
-        counts=Counts(client),
+        counts=counts,
         limits=Limits(client),
         breaker=Breaker(agenda),
-        http=Http(user_agent=f"capsule-relay/{VERSION}"),
+        http=Http(user_agent=f"capsule-relay/{VERSION}", counted=counts.call),
         connections=settings.connections,
         log=get("relay"),
     )

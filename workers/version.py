@@ -1,7 +1,7 @@
-"""The version of Capsule Relay, as `capsule-relay --version` prints it. A test holds it equal to pyproject.toml."""
+"""The version of Capsule Relay, where the workers look for it."""
 
 from __future__ import annotations
 
-from typing import Final
+from mapping.version import VERSION
 
-VERSION: Final = "0.1.0"
+__all__ = ["VERSION"]

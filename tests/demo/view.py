@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from mapping.rules import parse
 from workers.overview import quantile, read
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 2.0
 NAME = "demo"
+CONNECTIONS = parse(
+    {"connections": {NAME: {"downstream": "officernd", "officernd": {"organization": "demo"}, "capsule": {"auth": "token"}}}}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class Gauges:
 
     def forget_lag(self) -> None:
         """Counts lags from now on: those of a first sync tell how long its queue was and nothing else."""
-        (view,) = read(self._client, (NAME,)).connections
+        (view,) = read(self._client, CONNECTIONS).connections
         self._before = view.counts
 
     def read(self) -> Figures:

@@ -275,7 +275,8 @@ class Case:
 def _close(run: Run, conclusion: Conclusion, line: dict[str, Any]) -> None:
     services, taken = run.services, run.taken
     entry = services.ledger.seal(conclusion.entry) if conclusion.entry is not None else b""
-    done = services.agenda.done(taken.record, taken.token, wrote=run.touched, entry=entry, outcome=conclusion.outcome)
+    held = conclusion.entry.held if conclusion.entry is not None else ""
+    done = services.agenda.done(taken.record, taken.token, wrote=run.touched, entry=entry, outcome=conclusion.outcome, held=held)
     line |= {"end": conclusion.outcome if done.accepted else "refused", "waited_ms": done.waited_ms}
     if done.closed and taken.lane == "live":
         services.counts.lag(taken.record.connection, done.waited_ms)
