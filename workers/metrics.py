@@ -88,9 +88,7 @@ def _whole(found: Overview) -> Iterator[Metric]:
         if ages:
             seen.add_metric([part], min(ages) / 1000)
     yield seen
-    ready = _gauge(
-        "oldest_ready_seconds", "How long what is ready the longest in a lane has waited; 0 if none.", "lane"
-    )
+    ready = _gauge("oldest_ready_seconds", "How long what is ready the longest in a lane has waited; 0 if none.", "lane")
     for lane, seconds in found.oldest_ready_s.items():
         ready.add_metric([lane], seconds)
     yield ready
@@ -114,9 +112,7 @@ def _states(views: tuple[ConnectionView, ...]) -> Iterator[Metric]:
     letters = _gauge("dead_letters", "Records that failed for good and wait for a person.", "connection")
     unreadable = _gauge("unreadable_deliveries", "Different deliveries that could not be read, kept for a person.", "connection")
     paused = _gauge("paused", "1 while no run of the connection begins.", "connection")
-    guard = _gauge(
-        "guard_stopped_releases", "Releases that the guard stopped, waiting for a person; 0 if none.", "connection"
-    )
+    guard = _gauge("guard_stopped_releases", "Releases that the guard stopped, waiting for a person; 0 if none.", "connection")
     hooks = _gauge("hooks_in_trouble", "1 while the hooks cannot be ensured.", "connection")
     gap = _gauge("hooks_gap_open", "1 while a sync is to come that finds what a missing hook did not tell.", "connection")
     signed = _gauge("signed_in", "1 when Capsule can be asked, 0 when a person must connect the account.", "connection")

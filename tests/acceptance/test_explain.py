@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.acceptance.harness import until
 from tests.acceptance.rules.world import Rules, World
 
 if TYPE_CHECKING:
