@@ -339,5 +339,13 @@ def explain(
     raise typer.Exit(0 if said.in_order else 2)
 
 
+@app.command(name="console-password")
+def console_password() -> None:
+    """Ask for a password, and print the hash that RELAY_CONSOLE_PASSWORD takes in its place."""
+    from workers.console_commands import ask  # noqa: PLC0415 - loaded when used, so that every command starts fast
+
+    ask()
+
+
 def _warn_of_strangers(settings: Settings) -> None:
     _lines("warning: ", strangers(os.environ, settings.connections))

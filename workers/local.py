@@ -57,7 +57,7 @@ def programs(settings: Settings, environ: Mapping[str, str]) -> tuple[Program, .
     )
     console = (
         *(python, "-m", "uvicorn", "--factory", "workers.console.main:app"),
-        *("--host", "127.0.0.1", "--port", str(settings.console_port), "--log-level", "warning"),
+        *("--host", settings.console.host, "--port", str(settings.console_port), "--log-level", "warning"),
         *("--no-access-log", "--no-server-header", "--no-proxy-headers", "--timeout-graceful-shutdown", "5"),
     )
     return (
@@ -90,7 +90,7 @@ def up(settings: Settings, environ: Mapping[str, str]) -> int:
 def _run(settings: Settings, environ: Mapping[str, str], guard: Guard, signals: _Signals) -> int:
     screen = Screen(sys.stdout, ("up", *(name for step in ORDER for name in step)))
     _check_port("receiver", settings.web_host, settings.web_port, "RELAY_WEB_PORT")
-    _check_port("console", "127.0.0.1", settings.console_port, "RELAY_CONSOLE_PORT")
+    _check_port("console", settings.console.host, settings.console_port, "RELAY_CONSOLE_PORT")
     store = DataStore(settings, guard, screen)
     url = store.start()
     try:

@@ -7,7 +7,7 @@ connections, accounts and organisations from relay.toml, and words of this progr
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -19,6 +19,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from mapping.running import PARTS
+from workers.counts import LAG_BUCKETS_MS
 from workers.overview import LAG, OUTCOMES, PLACES
 from workers.overview_words import REASONS
 
@@ -38,7 +39,7 @@ def render(overview: Callable[[], Overview | None]) -> bytes:
     """The answer to one scrape. `overview` gives None when the data store does not answer; then only that is said."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Shown(overview()))
-    return cast("bytes", generate_latest(registry))
+    return generate_latest(registry)
 
 
 class _Shown(Collector):
@@ -197,11 +198,10 @@ def _lag(views: tuple[ConnectionView, ...]) -> HistogramMetricFamily:
         labels=["connection"],
     )
     for view in views:
-        bounds = sorted(int(name.removeprefix(LAG)) for name in view.counts if name.startswith(LAG) and not name.endswith("inf"))
         buckets, most = [], 0
-        for bound in bounds:
+        for bound in LAG_BUCKETS_MS:
             # Two counters may be read a moment apart, and a histogram never falls.
-            most = max(most, view.counts[f"{LAG}{bound}"])
+            most = max(most, view.counts.get(f"{LAG}{bound}", 0))
             buckets.append((f"{bound / 1000:g}", float(most)))
         whole = float(max(most, view.counts.get(f"{LAG}inf", 0)))
         metric.add_metric([view.name], [*buckets, ("+Inf", whole)], sum_value=view.counts.get("lag.sum_ms", 0) / 1000)

@@ -21,6 +21,8 @@ from mapping.agenda import CONNECTION_NAME
 from mapping.errors import Fault, RulesInvalid
 from mapping.keys import SHORTEST_SECRET, split_secrets
 from mapping.rules import parse
+from workers import console_settings
+from workers.console_settings import ConsoleAccess
 from workers.environment import Reader
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ KNOWN: Final = frozenset(
         "RELAY_MAX_BODY",
         "RELAY_LOG_LEVEL",
         "RELAY_LOG_FORMAT",
+        *console_settings.VARIABLES,
     }
 )
 PER_CONNECTION: Final = (
@@ -114,6 +117,7 @@ class Settings:
     call_deadline_s: float = 10.0
     stray_s: float = 20.0
     hooks_every_s: float = 180.0
+    console: ConsoleAccess = field(default_factory=ConsoleAccess)
     log_level: str = "INFO"
     log_format: str = "auto"
 
@@ -163,6 +167,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         call_deadline_s=read.seconds("RELAY_CALL_DEADLINE", 10.0, least=0.1, most=60.0),
         stray_s=read.seconds("RELAY_STRAY", 20.0, least=0.0, most=600.0),
         hooks_every_s=read.seconds("RELAY_HOOKS_EVERY", 180.0, least=0.1, most=86_400.0),
+        console=console_settings.read(read),
         log_level=read.one_of("RELAY_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         log_format=read.one_of("RELAY_LOG_FORMAT", "auto", ("auto", "text", "json")),
     )

@@ -1,26 +1,30 @@
-"""The console's routes: connect a Capsule account, and see how far it is. Pages work without scripts.
+"""The console's routes: how everything is, connecting a Capsule account, figures for Prometheus. Pages work without scripts.
 
-It listens on loopback and speaks plain HTTP; a proxy in front of it brings TLS and decides who may come. Only the one-time link
-and the way back from Capsule change anything, and each of them is signed and good once.
+It speaks plain HTTP; a proxy in front of it brings TLS. Who may come is decided in `workers/console/access.py`. The one-time link
+and the way back from Capsule need no sign-in: each of them is signed and good once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
+from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-from workers.console import pages
+from workers.console import frame as frames
+from workers.console.access import Refused
+from workers.console.connecting import Connecting
+from workers.console.door import Door
+from workers.console.looking import Looking
 from workers.errors import QueueAway, WorkerError
 from workers.flows import connect
+from workers.signs import Signs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -31,76 +35,18 @@ if TYPE_CHECKING:
 
     from workers.services import Services
 
-COOKIE: Final = "relay_connect"
-LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
-
-
-class Console:
-    """The endpoints. Each is a plain function that Starlette runs in a thread, since it waits for Redis or Capsule."""
-
-    def __init__(self, services: Services) -> None:
-        self.services = services
-        self._secure = services.settings.console_base.startswith("https:")
-        # As the browser sees it: a proxy may have put us below a folder of its own.
-        self._callback = urlsplit(connect.redirect_uri(services.settings)).path
-
-    def home(self, _: Request) -> Response:
-        """Every connection with its state."""
-        return _page(pages.home(pages.states(self.services)))
-
-    def connection(self, request: Request) -> Response:
-        """One connection; the page asks for itself again while something is under way."""
-        name = request.path_params["name"]
-        if name not in self.services.connections:
-            return _page(pages.message("Not found", f"There is no connection {name}."), 404)
-        return _page(pages.connection(pages.state(self.services, name)))
-
-    def connect(self, request: Request) -> Response:
-        """Opens a one-time link and sends the browser to Capsule."""
-        if request.method == "HEAD":  # a preview must not use the link up
-            return PlainTextResponse("", 405, headers={"Allow": "GET"})
-        departure = connect.begin(self.services, request.path_params["ticket"])
-        answer = RedirectResponse(departure.url, 303)
-        answer.set_cookie(
-            COOKIE,
-            departure.mark,
-            max_age=connect.STATE_SECONDS,
-            path=self._callback,
-            httponly=True,
-            samesite="lax",
-            secure=self._secure,
-        )
-        return answer
-
-    def callback(self, request: Request) -> Response:
-        """Takes the browser back from Capsule."""
-        if request.method == "HEAD":
-            return PlainTextResponse("", 405, headers={"Allow": "GET"})
-        query, mark = request.query_params, request.cookies.get(COOKIE, "")
-        state, code = query.get("state", ""), query.get("code", "")
-        if not code:
-            owner = connect.give_up(self.services, state=state, mark=mark)
-            return _page(pages.refused(owner, denied=query.get("error") == "access_denied"), 400)
-        owner = connect.finish(self.services, state=state, code=code, mark=mark)
-        self.services.log.info("connected", account=owner)
-        threading.Thread(target=connect.follow_up, args=(self.services, owner), name="follow-up", daemon=True).start()
-        # Away from the address that holds the code.
-        answer = RedirectResponse(f"{self.services.settings.console_base}/connections/{owner}", 303)
-        answer.delete_cookie(COOKIE, path=self._callback)
-        return answer
-
-    def live(self, _: Request) -> Response:
-        """That this process answers."""
-        return PlainTextResponse("ok\n")
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 def build(services: Services) -> ASGIApp:
     """The console as an ASGI application. Nothing is connected before the first request."""
-    console = Console(services)
+    door = Door(services)
+    connecting, looking = Connecting(services, door), Looking(services, door)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         services.start()
+        Signs(services.redis, services.proc, "console").keep(services.counts, services.stopping)
         try:
             yield
         finally:
@@ -109,43 +55,70 @@ def build(services: Services) -> ASGIApp:
     own = urlsplit(services.settings.console_base).hostname or ""
     app = Starlette(
         routes=[
-            Route("/", console.home),
-            Route("/live", console.live),
-            Route("/connections/{name}", console.connection),
-            Route("/connect/{ticket}", console.connect),
-            Route(connect.CALLBACK, console.callback),
+            Route("/", door.guarded(looking.home)),
+            Route("/connections/{name}", door.guarded(looking.connection)),
+            Route("/login", door.login, methods=["GET", "POST"]),
+            Route("/logout", door.guarded(door.logout), methods=["POST"]),
+            Route("/live", looking.live),
+            Route("/metrics", looking.metrics),
+            Route("/connect/{ticket}", connecting.connect),
+            Route("/connected/{name}", connecting.connected),
+            Route(connect.CALLBACK, connecting.callback),
         ],
         # A page elsewhere that has its name point to this machine must not read ours.
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[own, *LOOPBACK], www_redirect=False)],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[own, *LOOPBACK, *_listens(services)], www_redirect=False)],
         exception_handlers={
-            404: lambda _, __: _page(pages.message("Not found", "There is no such page."), 404),
+            404: lambda _, __: page(frames.message("Not found", "There is no such page."), 404),
+            405: _not_allowed,
             connect.LinkRefused: _link_refused,
+            Refused: _refused,
             WorkerError: _troubled,
             redis.RedisError: _away,
         },
         lifespan=lifespan,
     )
-    return _with_headers(app, pages.headers(secure=services.settings.console_base.startswith("https:")))
+    app.router.redirect_slashes = False
+    return _with_headers(app, frames.headers(secure=services.settings.console_base.startswith("https:")))
 
 
-def _page(html: str, status: int = 200) -> Response:
+def page(html: str, status: int = 200) -> Response:
+    """A page as an answer."""
     return HTMLResponse(html, status)
+
+
+def _listens(services: Services) -> tuple[str, ...]:
+    """The host that the console listens on, when it is a name or address of its own: Prometheus may ask for it by that."""
+    host = services.settings.console.host
+    return () if host in {"0.0.0.0", "::", "127.0.0.1"} else (host,)  # noqa: S104 - compared, not bound
 
 
 def _link_refused(_: Request, error: Exception) -> Response:
     advice = "Run `capsule-relay connect NAME` for a new link, and open it here."
-    return _page(pages.message("This link cannot be used", str(error), advice), 400)
+    return page(frames.message("This link cannot be used", str(error), advice), 400)
+
+
+def _refused(_: Request, error: Exception) -> Response:
+    if not isinstance(error, Refused):
+        raise error
+    return page(frames.message("Not done", str(error), error.advice), error.status)
+
+
+def _not_allowed(_: Request, error: Exception) -> Response:
+    answer = page(frames.message("Not allowed", "This page cannot be asked for in that way."), 405)
+    answer.headers.update(getattr(error, "headers", None) or {})
+    return answer
 
 
 def _troubled(_: Request, error: Exception) -> Response:
     if isinstance(error, QueueAway):
         return _away(_, error)
     advice = error.advice if isinstance(error, WorkerError) else ""
-    return _page(pages.message("That did not work", str(error), advice), 502)
+    return page(frames.message("That did not work", str(error), advice), 502)
 
 
 def _away(_: Request, __: Exception) -> Response:
-    return _page(pages.message("The data store does not answer", "Nothing was changed.", "Try again in a moment."), 503)
+    said = "The data store does not answer"
+    return page(frames.message(said, "Nothing was changed.", "Try again in a moment."), 503)
 
 
 def _with_headers(app: ASGIApp, headers: Mapping[str, str]) -> ASGIApp:
