@@ -68,7 +68,7 @@ def headline(view: ConnectionView) -> str:
                 f"capsule-relay sync {view.name} --full --allow-release"
             )
         case "first_sync":
-            return f"{_signed(view)}; the first sync is under way or to come."
+            return f"{_signed(view)}; " + ("the first sync is under way." if view.reconciling else "no full sync has ended yet.")
         case "working":
             return f"{_signed(view)}; work is under way."
         case _:

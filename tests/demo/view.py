@@ -84,7 +84,7 @@ class Gauges:
 
     def read(self) -> Figures:
         """The figures of this moment."""
-        (view,) = read(self._client, (NAME,)).connections
+        (view,) = read(self._client, CONNECTIONS).connections
         since = {name: number - self._before.get(name, 0) for name, number in view.counts.items()}
         return Figures(
             seconds=time.monotonic() - self._began,

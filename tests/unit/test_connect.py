@@ -9,7 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mapping.keys import is_signed, signature
-from workers.console import pages
+from workers import overview
+from workers.console import frame as frames
+from workers.console import status_pages
+from workers.console.frame import Frame
 from workers.errors import Misconfigured
 from workers.flows import connect
 from workers.services import Services, build
@@ -140,22 +143,32 @@ def test_nothing_of_a_sign_in_under_way_can_be_read_in_redis(make: Callable[[str
 def test_what_comes_from_elsewhere_is_escaped(make: Callable[[str], Services]) -> None:
     services = make(NEW)
     services.agenda.pause("acme", reason="<script>alert(1)</script>")
-    state = pages.state(services, "b")
-    page = pages.connection(pages.state(services, "acme")) + pages.message("<b>", "<i>", "<u>") + pages.home((state,))
-    for tag in ("<script", "<b>", "<i>", "<u>"):
+    services.redis.hset("relay:hooks-trouble", "acme", "<img src=x>")
+    services.redis.hset("relay:held:acme", "party|1", "<script>code</script>")
+    found = overview.read(services.redis, services.connections)
+    frame = Frame(who="<script>who</script>", token='"><script>')
+    page = status_pages.home(found, frame) + status_pages.connection(found.connections[0], {"sync": "<script>"}, frame)
+    page += frames.message("<script>", "<script>", "<script>", frame=frame)
+    assert "alert(1)" in page
+    for tag in ("<script", "<img"):
         assert tag not in page
 
 
-def test_a_page_asks_for_itself_again_only_while_something_is_under_way(make: Callable[[str], Services]) -> None:
+def test_a_page_asks_for_itself_sooner_while_something_is_under_way(make: Callable[[str], Services]) -> None:
     services = make(NEW)
-    assert "http-equiv" not in pages.connection(pages.state(services, "acme")), "nobody is signed in"
-    assert 'http-equiv="refresh"' in pages.connection(pages.state(services, "b")), "the first sync is to come"
+
+    def refresh() -> str:
+        found = overview.read(services.redis, services.connections)
+        page = status_pages.connection(found.connections[1], {}, Frame())
+        return page.partition('http-equiv="refresh" content="')[2].partition('"')[0]
+
+    assert refresh() == "2", "the first sync is to come"
     services.redis.hset("relay:synced", "b", 1)
-    assert "http-equiv" not in pages.connection(pages.state(services, "b"))
+    assert refresh() == "10"
 
 
 def test_no_page_is_served_to_a_frame_or_with_a_script() -> None:
-    policy = pages.headers(secure=True)["content-security-policy"]
+    policy = frames.headers(secure=True)["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    assert "strict-transport-security" not in pages.headers(secure=False)
+    assert "strict-transport-security" not in frames.headers(secure=False)

@@ -3,6 +3,7 @@
 A session is a signed cookie: its id, its end and a signature under a key derived from RELAY_SECRET_KEY and bound to the
 password, so that another password ends all of them. Signing out notes the id in Redis until its end. Behind a proxy that signs
 people in, the header that it sets names the user; it is believed from the addresses of RELAY_CONSOLE_TRUSTED_PROXIES alone.
+"""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ p.warn{color:var(--warn);background:var(--warnb)}
 dl{display:grid;grid-template-columns:minmax(8rem,12rem) 1fr;gap:.3rem 1rem;margin:.5rem 0 0}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.35rem .75rem .35rem 0;border-top:1px solid var(--line);
-vertical-align:top;overflow-wrap:anywhere}thead th{border-top:0;color:var(--soft);font-weight:600;font-size:.9rem}
+vertical-align:top;overflow-wrap:break-word}thead th{border-top:0;color:var(--soft);font-weight:600;font-size:.9rem}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 meter{width:7rem;height:.9rem}
 code,pre{background:var(--back);border:1px solid var(--line);border-radius:4px;padding:.05rem .3rem;overflow-wrap:anywhere}
@@ -54,8 +54,10 @@ cursor:pointer;font-weight:600}
 button.quiet{background:none;color:var(--link);padding:.3rem .8rem}button.bad{background:var(--bad);border-color:var(--bad)}
 .row{display:flex;flex-wrap:wrap;gap:.75rem;align-items:end;margin:.5rem 0}.row label{flex:1 1 9rem}
 footer{color:var(--soft);font-size:.9rem}
-@media(max-width:40rem){dl{grid-template-columns:1fr;gap:0}dt{margin-top:.5rem}.wide{display:none}meter{width:4rem}
-td,th{padding-right:.5rem}}
+@media(max-width:40rem){dl{grid-template-columns:1fr;gap:0}dt{margin-top:.5rem}.wide{display:none}
+header nav{order:3;flex-basis:100%;gap:1.25rem}header>div{justify-content:space-between}
+.figures{grid-template-columns:repeat(3,1fr)}.figures li{padding:.3rem .5rem}
+td,th{padding-right:.5rem}td:last-child,th:last-child{padding-right:0}}
 """
 
 

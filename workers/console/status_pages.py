@@ -62,7 +62,7 @@ def connection(view: ConnectionView, told: Mapping[str, object], frame: Frame) -
     trouble = [] if view.hooks_trouble else trouble
     first = "every record was looked at" if view.synced else "under way" if view.state == "first_sync" else "not begun"
     figures = "".join(
-        f"<li><b>{number}</b><span>{escape(PLACES.get(place, place))}</span></li>" for place, number in view.places.items()
+        f"<li><b>{number:,}</b><span>{escape(PLACES.get(place, place))}</span></li>" for place, number in view.places.items()
     )
     figures = f'<ul class="figures">{figures}</ul>'
     held = "".join(
@@ -101,7 +101,7 @@ def _card(view: ConnectionView, frame: Frame, *, heading: str, link: bool = True
         ("unreadable", view.unreadable, "warn" if view.unreadable else ""),
         ("not in", view.tally["out"] + view.tally["gone"], ""),
     )
-    cells = "".join(f'<li class="{colour}"><b>{number}</b><span>{text}</span></li>' for text, number, colour in figures)
+    cells = "".join(f'<li class="{colour}"><b>{number:,}</b><span>{text}</span></li>' for text, number, colour in figures)
     held = "".join(f"<br>{number}: {escape(words.held_because(code))}" for code, number in view.held.items())
     rows = [
         ("Last delivery", escape(words.ago(view.last_delivery_s))),
@@ -144,23 +144,23 @@ def _budgets(budgets: Iterable[Budget]) -> str:
             if one.limit
             else ""
         )
-        limit, left = (str(one.limit), str(one.left)) if one.limit else ("not known", "")
+        limit, left = (f"{one.limit:,}", f"{one.left:,}") if one.limit else ("not known", "")
         rows.append(
             f"<tr><td>{escape(one.system)} {escape(one.who)}</td><td>{escape(one.window)}</td>"
-            f'<td class="n">{one.used}</td><td class="n wide">{limit}</td><td class="n">{left}</td><td>{share}</td></tr>'
+            f'<td class="n">{one.used:,}</td><td class="n wide">{limit}</td><td class="n">{left}</td><td class="wide">{share}</td></tr>'
         )
     if not rows:
         return ""
     return (
         "<section><h2>API calls</h2><table><thead><tr><th>Who</th><th>Window</th><th class='n'>Used</th>"
-        f"<th class='n wide'>Limit</th><th class='n'>Left</th><th></th></tr></thead>"
+        f"<th class='n wide'>Limit</th><th class='n'>Left</th><th class='wide'></th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></section>"
     )
 
 
 def _agenda(found: Overview) -> str:
     cells = "".join(
-        f"<li><b>{number}</b><span>{escape(place.replace('_', ', '))}</span></li>" for place, number in found.agenda.items()
+        f"<li><b>{number:,}</b><span>{escape(place.replace('_', ', '))}</span></li>" for place, number in found.agenda.items()
     )
     return f'<section><h2>Queue</h2><ul class="figures">{cells}</ul></section>'
 
