@@ -142,7 +142,7 @@ def test_nothing_of_a_sign_in_under_way_can_be_read_in_redis(make: Callable[[str
 
 def test_what_comes_from_elsewhere_is_escaped(make: Callable[[str], Services]) -> None:
     services = make(NEW)
-    services.agenda.pause("acme", reason="<script>alert(1)</script>")
+    services.agenda.pause("b", reason="<script>alert(1)</script>")
     services.redis.hset("relay:hooks-trouble", "acme", "<img src=x>")
     services.redis.hset("relay:held:acme", "party|1", "<script>code</script>")
     found = overview.read(services.redis, services.connections)

@@ -15,7 +15,7 @@ from mapping.running import SIGN
 from workers import overview, overview_words
 from workers.agenda import Agenda, Timing
 from workers.capsule.tokens import Grant
-from workers.limits import Limits, Window
+from workers.limits import Limits, Observation, Window
 
 if TYPE_CHECKING:
     import redis
@@ -194,8 +194,11 @@ def test_processes_say_that_they_run_and_the_silent_ones_are_shown(store: redis.
 
 def test_limits_are_shown_by_account_and_organisation(store: redis.Redis, server: EmbeddedServer) -> None:
     limits = Limits(store)
-    limits.reserve([Window("capsule:acme", 4000, 3_600_000)], lane="live")
-    limits.reserve([Window("officernd:spaces:read-minute", 400, 60_000), Window("officernd:spaces:read-day", 0, 1)], lane="live")
+    hour, minute = Window("capsule:acme", 4000, 3_600_000), Window("officernd:spaces:read-minute", 400, 60_000)
+    limits.reserve([hour], lane="live")
+    limits.reserve([minute, Window("officernd:spaces:read-day", 0, 86_400_000)], lane="live")
+    for window, left in ((hour, 3999), (minute, 399)):
+        limits.learn([window], [Observation(window.name, limit=window.limit, remaining=left, reset_in_ms=1000)])
     with overview.reading(server.url) as client:
         found = {(one.system, one.who, one.window): one for one in overview.read(client, CONNECTIONS).budgets}
     assert found["capsule", "acme", "hour"].left == 3999

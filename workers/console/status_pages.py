@@ -145,9 +145,11 @@ def _budgets(budgets: Iterable[Budget]) -> str:
             else ""
         )
         limit, left = (f"{one.limit:,}", f"{one.left:,}") if one.limit else ("not known", "")
+        cells = [("n", f"{one.used:,}"), ("n wide", limit), ("n", left), ("wide", share)]
         rows.append(
             f"<tr><td>{escape(one.system)} {escape(one.who)}</td><td>{escape(one.window)}</td>"
-            f'<td class="n">{one.used:,}</td><td class="n wide">{limit}</td><td class="n">{left}</td><td class="wide">{share}</td></tr>'
+            + "".join(f'<td class="{kind}">{cell}</td>' for kind, cell in cells)
+            + "</tr>"
         )
     if not rows:
         return ""
