@@ -114,3 +114,9 @@ def test_a_signature_is_good_for_one_text_and_one_use_alone(secret: str, use: st
 def test_what_is_not_the_signature_to_the_letter_is_none(given: str) -> None:
     assert not is_signed((NEW, OLD), "console", "text", given)
     assert not is_signed((), "console", "text", signature(NEW, "console", "text"))
+
+
+def test_a_signature_is_the_same_in_every_version_and_is_no_hook_token() -> None:
+    # One version signs a link or a state of a sign-in, and the next may have to check it.
+    assert signature("k" * 32, "link", "text") == "nZuLcjYhxOe4x-KY16pczlY0zRgJAHJH8O4Ylr74GrI"
+    assert signature(NEW, "hook", "acme|1") != hook_token(NEW, "acme", 1)
