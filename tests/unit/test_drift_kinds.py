@@ -142,7 +142,7 @@ def test_the_order_of_a_body_says_nothing_and_the_order_of_a_list_does() -> None
 
 @pytest.mark.parametrize("name", ["updatedAt", "lastContactedAt", "pictureURL"])
 def test_what_is_restless_says_nothing_at_any_depth(name: str) -> None:
-    body = {"id": 1, "organisation": {"id": 5, name: "x"}, "list": [{"id": 1, name: "x"}], name: "x"}
+    body: dict[str, Any] = {"id": 1, "organisation": {"id": 5, name: "x"}, "list": [{"id": 1, name: "x"}], name: "x"}
     assert drift.fingerprint(ACME, body) == drift.fingerprint(ACME, {"id": 1, "organisation": {"id": 5}, "list": [{"id": 1}]})
 
 
