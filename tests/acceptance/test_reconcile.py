@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.acceptance.drift import inject
 from tests.acceptance.harness import NAME, ROOT, System, until
 
 if TYPE_CHECKING:
@@ -105,6 +106,18 @@ def test_what_staff_changed_in_officernd_is_repaired_and_counted(system: System)
     assert system.officernd_state()["members"] is not None
     again = next(one for one in system.records("members") if one["_id"] == there["_id"])
     assert again["name"] == there["name"]
+    assert sync(system, "--full")["opened"] == 0
+
+
+def test_drift_on_both_sides_is_repaired_by_one_run_and_counted_as_it_is(system: System) -> None:
+    drift = inject(system, share=0.2)
+    assert min(drift.document().values()) > 3, "enough to tell a count from luck"
+
+    found = sync(system, "--full")
+
+    print(f"injected {drift.document()}, counted {drift.counted(found)}, not repaired {len(drift.left(system))}")
+    assert drift.counted(found) == drift.document()
+    assert drift.left(system) == []
     assert sync(system, "--full")["opened"] == 0
 
 

@@ -1,7 +1,9 @@
-"""What a full pass over unchanged records costs, and one with 1 % drift: `python -m tests.benchmarks.reconcile 10000`.
+"""What a full pass over unchanged records costs, and one with 1 % drift on both sides: `python -m tests.benchmarks.reconcile 10000`.
 
-Both simulators and the relay run as processes with the vendors' limits raised. Parties are untagged persons but for one in a
-hundred, which is a member: the others are out, and a pass must look at them all the same.
+Both simulators and the relay run as processes with the vendors' limits raised. Parties are persons; a share of them
+(`--share`) are members and so are in OfficeRnD, the others are out, and a pass must look at them all the same. The drift: one in a hundred
+of all parties is edited in Capsule without any hook, and one in a hundred of OfficeRnD's members is edited there by hand, none of
+them one of the parties that were edited. Exit status 1 unless all of it was found and repaired by one run, and counted right.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import argparse
 import json
 import os
 import platform
-import random
 import subprocess
 import sys
 import tempfile
@@ -18,53 +19,35 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance.drift import inject
 from tests.acceptance.harness import NAME, ROOT, System, until
+
+TAGGED = 0.3  # the share of the persons that the simulator's seed gives a tag
 
 
 def main() -> None:
     """Prints one JSON document for each pass."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parties", type=int, nargs="?", default=10_000)
-    parser.add_argument("--members", type=int, default=0, help="how many are members (default: one in a hundred)")
+    parser.add_argument("--share", type=float, default=0.2, help="about which share is in OfficeRnD (default: a fifth)")
     given = parser.parse_args()
-    members = given.members or given.parties // 100
-    print(json.dumps({"machine": machine(), "parties": given.parties, "members": members}))
+    tagged = min(round(given.parties * given.share / TAGGED), given.parties)
+    print(json.dumps({"machine": machine(), "parties": given.parties}), flush=True)
     with tempfile.TemporaryDirectory() as folder, System(Path(folder), hooks=False) as system:
-        system.capsule.control("POST", "seed", {"people": members, "tags": ["member"], "seed": 1})
-        system.capsule.control("POST", "seed", {"people": given.parties - members, "seed": 2})
+        system.capsule.control("POST", "seed", {"people": tagged, "tags": ["member"], "seed": 1})
+        system.capsule.control("POST", "seed", {"people": given.parties - tagged, "seed": 2})
         say("first sync", system, measured(system))
+        print(json.dumps({"members": len(system.records("members"))}), flush=True)
         say("nothing changed", system, measured(system))
-        edited = drift(system)
-        say(f"1 % drift on both sides: {edited} records", system, measured(system))
-        say("after the repair", system, measured(system))
-
-
-def drift(system: System) -> int:
-    """Edits one in a hundred parties in Capsule, without an event, and one in a hundred members in OfficeRnD."""
-    chance = random.Random(7)
-    parties = [one["id"] for one in system.capsule.control("GET", "state")["parties"]]
-    some = chance.sample(parties, max(len(parties) // 100, 1))
-    for number in some:
-        system.edit(number, jobTitle="Changed In Capsule", lastName="Changed")
-    token = system.api.post(
-        f"{system.officernd.url}/oauth/token",
-        data={
-            "client_id": "officernd-client",
-            "client_secret": "officernd-secret",
-            "grant_type": "client_credentials",
-            "scope": "flex.community.members.update",
-        },
-    ).json()["access_token"]
-    linked = {
-        one["properties"]["capsule_link_id"]: one for one in system.records("members") if "capsule_link_id" in one["properties"]
-    }
-    here = [one for link, one in linked.items() if int(link) not in set(some)]
-    there = chance.sample(here, min(max(len(parties) // 100, 1), len(here) // 2))
-    for one in there:
-        url = f"{system.officernd.url}/api/v2/organizations/acme-spaces/members/{one['_id']}"
-        answer = system.api.put(url, json={"name": "Changed By Staff"}, headers={"Authorization": f"Bearer {token}"})
-        answer.raise_for_status()
-    return len(some) + len(there)
+        drift = inject(system)
+        document = measured(system)
+        left = drift.left(system)
+        say("1 % drift on both sides", system, document)
+        again = measured(system)
+        say("after the repair", system, again)
+    verdict = {"injected": drift.document(), "counted": drift.counted(document), "not repaired": len(left)}
+    print(json.dumps(verdict | {"opened by the run after": again["opened"]}), flush=True)
+    sys.exit(0 if drift.counted(document) == drift.document() and not left and not again["opened"] else 1)
 
 
 def measured(system: System) -> dict[str, Any]:
