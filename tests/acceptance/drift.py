@@ -37,7 +37,7 @@ class Drift:
 
 
 def inject(system: System, *, share: float = 0.01) -> Drift:
-    """Changes a share of all parties in Capsule, where no hook is subscribed, and as large a share of OfficeRnD's members by hand.
+    """Changes a share of all persons in Capsule, where no hook is subscribed, and the same share of OfficeRnD's members by hand.
 
     At least one of each, and no member of a party that was changed. Capsule prints a person's name with its opportunities, which
     would change too: persons that have some are left alone, so that the count is known.

@@ -1,9 +1,9 @@
 """How long a live edit takes while a reconcile brings many records in step: `python -m tests.benchmarks.live_during_reconcile`.
 
-One edit a second is made in Capsule, its hook is delivered, and the delay is taken from the edit's answer to the end of the write
-in OfficeRnD, both by the clock of this machine. First with nothing else to do, then while `sync --full` creates `--records` members,
-then while it updates all of them after edits that no hook told. Both simulators and the relay run as processes of their own, with
-the vendors' limits raised. `--json FILE` keeps the figures. Ends by itself: a phase lasts as long as its reconcile, `--most` at most.
+One edit a second is made in Capsule, its hook is delivered, and the delay is taken from the edit's answer to the end of the
+write in OfficeRnD, both by the clock of this machine. First with nothing else to do, then while `sync --full` creates `--records`
+members, then while it updates all of them after edits that no hook told. Both simulators and the relay run as processes of their
+own, with the vendors' limits raised. `--json FILE` keeps the figures. It ends by itself: a phase lasts as long as its reconcile.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What a full pass over unchanged records costs, and one with 1 % drift on both sides: `python -m tests.benchmarks.reconcile 10000`.
+"""What a full pass over unchanged records costs, and one with drift: `python -m tests.benchmarks.reconcile 10000`.
 
-Both simulators and the relay run as processes with the vendors' limits raised. Parties are persons; a share of them
-(`--share`) are members and so are in OfficeRnD, the others are out, and a pass must look at them all the same. The drift: one in a hundred
-of all parties is edited in Capsule without any hook, and one in a hundred of OfficeRnD's members is edited there by hand, none of
-them one of the parties that were edited. Exit status 1 unless all of it was found and repaired by one run, and counted right.
+Both simulators and the relay run as processes with the vendors' limits raised. Parties are persons; a share of them (`--share`)
+are members and so are in OfficeRnD, the others are out, and a pass must look at them all the same. The drift: one in a hundred
+of all parties is edited in Capsule without any hook, and one in a hundred of OfficeRnD's members is edited there by hand, none
+of them one of the parties that were edited. Exit status 1 unless one run found, repaired and counted exactly that.
 """
 
 from __future__ import annotations

@@ -271,6 +271,22 @@ def test_a_list_is_read_from_the_link_alone_or_from_the_header_alone(make: Calla
     assert all(head.startswith(b"GET /parties?") for head in peer.heads), "no link of an answer is followed"
 
 
+def test_the_deleted_list_is_one_answer_unless_it_says_that_more_follow(make: Callable[..., Capsule], sim: Simulator) -> None:
+    number = ids(sim, "party")[0]
+    sim.control("POST", "restrict", {"kind": "party", "id": number})
+    assert [list(some) for some in make().deleted("party", since="2020-01-01T00:00:00Z")] == [[number]]
+    assert "page=" not in sim.control("GET", "requests?since=0")["requests"][-1]["query"]
+
+    def page(link: Any, head: bytes) -> None:
+        second = b"page=2" in head
+        body = b'{"parties":[{"id":%d}],"restrictedParties":[{"id":%d}]}' % ((3, 4) if second else (1, 2))
+        link.sendall(answer(body, *(() if second else ("X-Pagination-Has-More: true",))))
+
+    with Peer(page) as peer:
+        assert [*make(api_url=peer.url).deleted("party", since="2020-01-01T00:00:00Z")] == [[1, 2], [3, 4]]
+    assert [b"since=2020-01-01T00" in head for head in peer.heads] == [True, True]
+
+
 def test_a_page_that_repeats_ends_the_walk_with_an_error(make: Callable[..., Capsule]) -> None:
     whole = answer(b'{"parties":[{"id":1}]}', "X-Pagination-Has-More: true")
     with Peer(lambda link, _: link.sendall(whole)) as peer, pytest.raises(SystemDown, match="before"):

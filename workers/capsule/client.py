@@ -177,11 +177,29 @@ class Capsule:
             max_wait_ms=LIST_WAIT_MS,
         )
 
-    def deleted(self, kind: str, *, since: str, lane: str = "bulk", alive: Callable[[], None] = _nothing) -> list[int]:
-        """The ids of the parties or opportunities that were deleted or hidden from us after `since`. Raises as `party`."""
-        read = wire.deleted(kind, since=since)
-        document, _ = self._read(read, lane=lane, alive=alive, max_wait_ms=LIST_WAIT_MS)
-        return [] if document is None else wire.gone(document, kind)
+    def deleted(
+        self, kind: str, *, since: str, lane: str = "bulk", alive: Callable[[], None] = _nothing
+    ) -> Iterator[Sequence[int]]:
+        """The ids of the parties or opportunities that were deleted or hidden from us after `since`, an answer at a time.
+
+        Capsule documents no pages for this list, so it is most likely one answer; one that announces another is followed.
+
+        Raises:
+            SystemDown: Capsule answers a page that it has answered before in this walk. Otherwise as `party`.
+        """
+        met: set[int] = set()
+        page: int | None = 1
+        while page is not None:
+            read = wire.deleted(kind, since=since, page=page)
+            document, headers = self._read(read, lane=lane, alive=alive, max_wait_ms=LIST_WAIT_MS)
+            found = [] if document is None else wire.gone(document, kind)
+            if not found:
+                return
+            if hash(tuple(found)) in met:
+                raise SystemDown(f"{wire.SYSTEM}: {read.route}: page {page} was answered before", system=wire.SYSTEM)
+            met.add(hash(tuple(found)))
+            yield found
+            page = wire.next_page(headers, page)
 
     def tagged(self, tag: str, *, page: int = 1, lane: str = "bulk", alive: Callable[[], None] = _nothing) -> Iterator[Page]:
         """The parties that carry a tag, from `page` on, by pages of 100. Raises as `list_parties`."""

@@ -73,10 +73,14 @@ def listing(kind: str, *, page: int, since: str | None = None, per_page: int = M
     return Read(f"GET /{name}", f"/{name}", (("since", since), *query) if since else query)
 
 
-def deleted(kind: str, *, since: str) -> Read:
-    """What was deleted, or hidden from us, after `since` (ISO 8601; §3.6). No pages are documented for it."""
+def deleted(kind: str, *, since: str, page: int = 1) -> Read:
+    """What was deleted, or hidden from us, after `since` (ISO 8601; §3.6).
+
+    No pages are documented for it (§3.3), so the first call names none; an answer that says that there are more is believed.
+    """
     name = COLLECTIONS[kind]
-    return Read(f"GET /{name}/deleted", f"/{name}/deleted", (("since", since),))
+    query = (("since", since),) if page == 1 else (("since", since), ("page", str(page)))
+    return Read(f"GET /{name}/deleted", f"/{name}/deleted", query)
 
 
 def tagged(tag: str, *, page: int) -> Read:

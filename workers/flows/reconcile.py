@@ -180,17 +180,21 @@ def walk_changes(walk: Pass, told: Told, since_ms: int, *, allow_release: bool) 
         pages = capsule.list_parties if kind == "party" else capsule.list_opportunities
         for mark, page in marked(services, pages(since=since, lane="bulk", alive=alive)):
             walk.page(kind, mark, page)
-        fields = [f"{kind}|{number}" for number in capsule.deleted(kind, since=since, alive=alive)]
-        for start in range(0, len(fields), CHUNK):
-            some = fields[start : start + CHUNK]
-            known = zip(some, services.ledger.get_many(walk.name, some), strict=True)
-            there = [(one, entry) for one, entry in known if entry is not None and entry.outcome != "gone"]
-            walk.add("leaving", [one for one, entry in there if entry.is_in])
-            walk.open([walk.record(one) for one, entry in there if not entry.is_in], why="finding")
-            walk.count("deleted", len(there))
+        for numbers in capsule.deleted(kind, since=since, alive=alive):
+            for start in range(0, len(numbers), CHUNK):
+                _gone(walk, [f"{kind}|{number}" for number in numbers[start : start + CHUNK]])
     if not services.rehearsal:  # a part of a round shows nothing without its place, which would have to be kept
         watch_tags(walk, memory_key(walk.name), alive)
     return _release(walk, allow_release=allow_release)
+
+
+def _gone(walk: Pass, fields: Sequence[str]) -> None:
+    """Records that the deleted list names: those that we know are to be read again, what is in only after the guard."""
+    known = zip(fields, walk.services.ledger.get_many(walk.name, fields), strict=True)
+    there = [(one, entry) for one, entry in known if entry is not None and entry.outcome != "gone"]
+    walk.add("leaving", [one for one, entry in there if entry.is_in])
+    walk.open([walk.record(one) for one, entry in there if not entry.is_in], why="finding")
+    walk.count("deleted", len(there))
 
 
 def kinds_of(walk: Pass) -> list[str]:
