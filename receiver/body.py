@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive
 
-IN_TIME_S: Final = 10.0
-"""Seconds within which a body must have come: a sender that drips holds a connection no longer."""
+IN_TIME_S: Final = 5.0
+"""Seconds within which a body must have come: with its head (receiver/slow.py) a sender that drips has 10 s in all."""
 
 
 class BodyTooLarge(Exception):
