@@ -9,8 +9,10 @@ Private names of Dramatiq 2.2 that this module leans on are listed in `LEANS_ON`
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
@@ -31,8 +33,16 @@ HEARTBEAT_TIMEOUT_MS: Final = 30_000
 ALWAYS: Final = 1_000_000  # of a million commands: without dead processes, maintenance is one look at a sorted set
 DEAD_MESSAGE_TTL_MS: Final = 24 * 3_600_000  # a dead bell is worth nothing
 LEANS_ON: Final = ("_RedisConsumer", "RedisBroker")
+SCRIPT: Final = "dispatch.lua"  # Dramatiq's own, which fetches, acknowledges and reclaims bells
+REVIEWED: Final = "ba4d872e4fb204ebc3f73ca4719265a9946d70e847856c125314f01a8c90540c"  # its SHA-256 in 2.2.1, as we read it
 
 log = logging.getLogger("relay.broker")
+
+
+def script_hash() -> str:
+    """The SHA-256 of Dramatiq's script as it is installed here, "" when there is none of that name."""
+    path = Path(dramatiq_redis.__file__).parent / "redis" / SCRIPT
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 class BellConsumer(dramatiq_redis._RedisConsumer):  # noqa: SLF001 - overridable by design: `consumer_class`

@@ -347,5 +347,29 @@ def console_password() -> None:
     ask()
 
 
+@app.command()
+def doctor(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only this connection.", show_default=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at everything that the relay rests on, and say of each thing that it is in order, or what to do. Changes nothing.
+
+    Exit status: 0 in order (warnings allowed), 1 something is wrong, 2 nothing is, but something could not be asked.
+    """
+    from rich.console import Console  # noqa: PLC0415 - loaded when used, so that every command starts fast
+
+    from workers import doctor_command  # noqa: PLC0415 - the same
+
+    if name is not None:
+        known(load(os.environ), name)
+    with Console(stderr=True).status("") as waiting:
+        results = tuple(doctor_command.run(os.environ, name, lambda what: waiting.update(f"looking at {what}")))
+    if as_json:
+        print_json(doctor_command.document(results))
+    else:
+        doctor_command.show(results, sys.stdout)
+    raise typer.Exit(doctor_command.exit_status(results))
+
+
 def _warn_of_strangers(settings: Settings) -> None:
     _lines("warning: ", strangers(os.environ, settings.connections))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -9,11 +10,18 @@ from mapping.errors import Fault
 from workers.errors import CredentialsRefused, Misconfigured, WorkerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 MOST_PAGES: Final = 200  # of one list: 20,000 tags, or a server that never ends
 
 T = TypeVar("T")
+# The access token of an account that was connected by OAuth, None when nobody is signed in.
+Bearer = Callable[[str], "str | None"]
+
+
+def nobody(_account: str) -> str | None:
+    """Nobody is signed in: what a check believes that has no data store."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)

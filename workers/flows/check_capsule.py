@@ -11,7 +11,7 @@ from mapping.capsule import milestone as milestone_of
 from mapping.errors import Fault
 from mapping.rules_faults import quoted
 from workers.capsule import wire
-from workers.flows.check_calls import MOST_PAGES, Asked, Stop, understood
+from workers.flows.check_calls import MOST_PAGES, Asked, Stop, nobody, understood
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mapping.rules import Connection
     from workers.answers import Body
     from workers.errors import CredentialsRefused
+    from workers.flows.check_calls import Bearer
     from workers.http import Http
     from workers.settings import Settings
 
@@ -34,6 +35,7 @@ class _Capsule:
     deadline_s: float
     path: str
     variable: str
+    hint: str
 
     def document(self, read: wire.Read) -> tuple[Body | None, Mapping[str, str]]:
         """The answer to one read and its headers; None for "not found"."""
@@ -76,26 +78,30 @@ class _Capsule:
         if error.status == 403:  # noqa: PLR2004 - "forbidden"
             message = f"opens too little: Capsule answers 403 ({error})"
             return Fault(self.variable, message, "Its user must be allowed to see contacts, opportunities and settings.")
-        hint = "Make a new one in Capsule: My Preferences, API Authentication Tokens."
-        return Fault(self.variable, "is refused by Capsule (401): it is mistyped, or was revoked", hint)
+        return Fault(self.variable, "is refused by Capsule (401): it is mistyped, or was revoked", self.hint)
 
 
-def ask_capsule(settings: Settings, http: Http, connection: Connection) -> Asked:
-    """What Capsule says of the rules of one connection.
+def ask_capsule(settings: Settings, http: Http, connection: Connection, signed_in: Bearer = nobody) -> Asked:
+    """What Capsule says of the rules of one connection. `signed_in`: where to get the access token of an OAuth sign-in.
 
     Raises:
         Stop: it could not be asked, or the settings are wrong where they lead to it.
         UnreadableRecord: it answers a milestone that is none.
     """
     owner = connection.capsule.account or connection.name
-    token = settings.credentials[owner].capsule_token
+    given = settings.credentials[owner].capsule_token
     variable = f"RELAY_{owner.upper()}_CAPSULE_TOKEN"
+    token = given.get_secret_value() if given is not None else understood(partial(signed_in, owner))
     if token is None:
         raise Stop(unasked=f"{variable} is not set, and nobody has signed in by OAuth")
+    hint = "Make a new one in Capsule: My Preferences, API Authentication Tokens."
+    if given is None:
+        variable, hint = "the OAuth sign-in", f"Run `capsule-relay connect {owner}` and open the link that it prints."
     reads = _Capsule(
         http=http,
         api_url=connection.capsule.api_url,
-        token=token.get_secret_value(),
+        token=token,
+        hint=hint,
         deadline_s=settings.call_deadline_s,
         path=f"connections.{quoted(connection.name)}",
         variable=variable,

@@ -150,11 +150,10 @@ def answer_of(told: Explanation, state: str, downstream: str) -> str:
 
 
 def kind_fault(asked: str, told: Explanation) -> str:
-    """What to say when a record is not of the kind that was asked for, "" when it is."""
+    """What to say when a party is not of the kind that was asked for, "" when it is, or when that is not known."""
     kind = told.capsule.get("type") if told.capsule is not None and told.record.kind == "party" else None
+    words = {"person": "a person", "organisation": "an organisation"}
     wanted = {"organization": "organisation"}.get(asked, asked)
-    return (
-        f"party {told.record.id} is a {kind}, no {wanted}"
-        if kind and wanted in {"person", "organisation"} and kind != wanted
-        else ""
-    )
+    if kind not in words or wanted not in words or kind == wanted:
+        return ""
+    return f"party {told.record.id} is {words[kind]}, not {words[wanted]}"
