@@ -90,4 +90,5 @@ def deliveries_key(connection: str) -> str:
 
 LETTERS: Final = key("letters")  # hash R -> encrypted letter of that record
 REPLAYS: Final = key("replays")  # hash R -> `times first last` of a letter that a person had tried again, ms
+DISCARDED: Final = key("discarded")  # hash R -> ms at which a person discarded its letter, until the record is decided
 COUNTS: Final = key("counts")  # hash `name|connection` -> counter, added up over all processes

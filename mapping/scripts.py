@@ -27,6 +27,7 @@ What Redis holds (prefix `relay:`; R is `connection|kind|id`):
     parking               set of connections that have parked records
     procs                 hash process -> ms of its last sign of life
     replays               hash R -> `times first last` of its letter's replays; while the letter is there
+    discarded             hash R -> ms at which a person discarded its letter; until the record is decided, or a letter again
     ledger:<connection> link:<connection> tally:<connection> held:<connection> letters      see mapping/agenda.py
     wake:<lane>           list on which an idle consumer waits
 """
@@ -34,6 +35,8 @@ What Redis holds (prefix `relay:`; R is `connection|kind|id`):
 from __future__ import annotations
 
 from typing import Final
+
+from mapping import scripts_letters
 
 PRELUDE: Final = r"""
 local function micros()
@@ -309,6 +312,7 @@ if entry ~= '' then
 end
 redis.call('HDEL', 'relay:letters', R)
 redis.call('HDEL', 'relay:replays', R)
+redis.call('HDEL', 'relay:discarded', R)
 redis.call('HDEL', 'relay:attempts', R)
 redis.call('HDEL', 'relay:deaths', R)
 redis.call('HDEL', 'relay:trouble', R)
@@ -395,6 +399,7 @@ if seq ~= l.seq then                                                          --
   answer = 1
 else
   redis.call('HSET', 'relay:letters', R, letter)
+  redis.call('HDEL', 'relay:discarded', R)
   close(R)
 end
 flush()
@@ -439,6 +444,7 @@ for _, R in ipairs(redis.call('ZRANGEBYSCORE', 'relay:leases', '-inf', now, 'LIM
       redis.call('HSET', 'relay:letters', R,
         '0{"class":"killer","deaths":' .. deaths .. ',"seq":' .. text(l.seq) .. ',"at":' .. text(now)
           .. ',"opened":' .. (redis.call('ZSCORE', 'relay:open', R) or text(now)) .. '}')
+      redis.call('HDEL', 'relay:discarded', R)
       close(R)
       n.buried = n.buried + 1
     elseif deaths <= 1 then ready(R, lane)
@@ -542,6 +548,7 @@ COMMANDS: Final = {
     "resume": RESUME,
     "sweep": SWEEP,
     "heartbeat": HEARTBEAT,
+    **scripts_letters.COMMANDS,
 }
 
 SCRIPTS: Final = {name: PRELUDE + command for name, command in COMMANDS.items()}

@@ -227,6 +227,24 @@ class Agenda:
         answer = int(self._run("bury", record.pack(), token, letter, int(touched), self.timing.window_ms))
         return ("refused", "reopened", "buried")[answer]
 
+    def replay(self, letters: Sequence[tuple[RecordKey, str, int]], *, lane: Lane = "bulk") -> list[str]:
+        """Opens the records of these letters (record, id of the letter, ms of its first time), each if it still is that letter.
+
+        Returns:
+            For each `replayed`, `open` (somebody is working on it already) or `changed` (that letter is not there any more).
+        """
+        flat = [word for record, name, first in letters for word in (record.pack(), name, str(first))]
+        return [("changed", "open", "replayed")[int(one)] for one in self._run("replay", lane, *flat)] if flat else []
+
+    def discard(self, letters: Sequence[tuple[RecordKey, str]]) -> list[str]:
+        """Takes these letters (record, id of the letter) away. For each `discarded`, `open` or `changed`, as `replay`."""
+        flat = [word for record, name in letters for word in (record.pack(), name)]
+        return [("changed", "open", "discarded")[int(one)] for one in self._run("discard", *flat)] if flat else []
+
+    def replay_delivery(self, connection: str, field: str, records: Sequence[RecordKey], *, lane: Lane = "bulk") -> bool:
+        """Opens what an unreadable delivery turned out to say, and takes its letter away; False when it was gone already."""
+        return bool(self._run("replay_delivery", connection, field, lane, *(record.pack() for record in records)))
+
     def pause(self, connection: str, *, reason: str, until_ms: int | None = None, probe_every_ms: int = 0) -> None:
         """No run of this connection begins until `resume` or `until_ms`; with `probe_every_ms` one at a time as a probe."""
         self._run("pause", connection, "inf" if until_ms is None else until_ms, probe_every_ms, reason)

@@ -14,7 +14,7 @@ import orjson
 import redis
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from mapping.agenda import LETTERS, RecordKey, key, ledger_key
+from mapping.agenda import DISCARDED, LETTERS, RecordKey, key, ledger_key
 from mapping.keys import fernet_keys
 from workers.errors import Misconfigured, QueueAway
 
@@ -105,7 +105,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What Redis says of a record at one moment. `place` is where it waits in the agenda, None when it is not open."""
+    """What Redis says of a record at one moment. `place` is where it waits in the agenda, None when it is not open.
+
+    `letter`: it is a dead letter, or was one when a person discarded that: others may be held because of it either way.
+    """
 
     place: str | None
     letter: bool
@@ -152,11 +155,12 @@ class Ledger:
             pipe.hget(key("place"), record.pack())
             pipe.hexists(LETTERS, record.pack())
             pipe.hget(ledger_key(record.connection), record.field)
-            place, letter, stored = pipe.execute()
+            pipe.hexists(DISCARDED, record.pack())
+            place, letter, stored, discarded = pipe.execute()
         except redis.RedisError as error:
             raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
         return Known(
             place=place.decode() if place is not None else None,
-            letter=bool(letter),
+            letter=bool(letter or discarded),
             entry=self.parse(stored) if stored is not None else None,
         )

@@ -13,7 +13,7 @@ It returns 0 if all is as it must be (with one guard off: 1, for a violation). `
 `test_agenda_model.py` runs a small part of it in the ordinary test run; whoever changes the protocol runs all of it.
 
 Parts. `search.py`: the search, with safety and liveness. `world.py`, `moves.py`: the scripts, and everything that can
-happen around them. `poison.py`, `probe.py`, `fan_out.py`: three small machines of their own, each described there.
+happen around them. `poison.py`, `probe.py`, `fan_out.py`, `replay.py`: small machines of their own, each described there.
 
 What is abstracted. Time: a lease may run out at any moment (of a dead worker: certainly; of a live one: a fault, with
 a budget). The stray window of a write intent passes only when no write of that record is in flight: this is the one
@@ -44,6 +44,7 @@ from tests.model.fan_out import FanOut
 from tests.model.moves import Scenario
 from tests.model.poison import Poison
 from tests.model.probe import Probe
+from tests.model.replay import Replay
 from tests.model.search import Outcome, search
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ _ALL: Final[list[Machine]] = [
     Poison(),
     Probe(),
     Probe("probe, three records", records=3, events=0),
+    Replay(),
     FanOut("fan-out", content="ioi", crash=1, fail=1, early=1),
     FanOut("fan-out, slow", content="ioi", crash=1, slow=1, early=1),
     FanOut("fan-out, company missing", content="oio", fresh=True, crash=1, slow=1),
@@ -137,6 +139,11 @@ GUARDS: Final[dict[str, Guard]] = {
     "probe_one": Guard("probe", "take lets only the record of the probe through"),
     "probe_own": Guard("probe", "the breaker resumes and pauses only what no person has paused"),
     "probe_spend": Guard("probe", "a failure that finds the connection paused spends no attempt"),
+    "replay_same": Guard("replay", "a replay opens a record only if its letter still is the one that was listed"),
+    "replay_closed": Guard("replay", "a replay leaves a record alone that is open already"),
+    "replay_keeps": Guard("replay", "a replay leaves the letter to the run, which tells whoever is held because of it"),
+    "replay_atomic": Guard("replay", "a replay is one script: nothing lies between letter and agenda"),
+    "discard_marks": Guard("replay", "the run after a discard tells whoever is held, as if the letter were there"),
     "fanout_before_done": Guard("fan-out", "whatever a change concerns is opened before done"),
     "fanout_repeats": Guard(
         "fan-out", "whether it is needed is judged by the ledger entry as it was before the run, not by what was written"

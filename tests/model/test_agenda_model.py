@@ -14,7 +14,7 @@ from tests.model import agenda_model
 
 SMALL = (
     *("two kills", "queue", "lanes", "letters", "pause", "reconcile", "flushall", "clean stop"),
-    *("poison", "probe", "fan-out"),
+    *("poison", "probe", "fan-out", "replay"),
 )
 QUICK_GUARDS = (
     *(
@@ -33,6 +33,7 @@ QUICK_GUARDS = (
     *("solo", "boot", "heartbeat", "proc", "probe", "probe_one", "probe_own", "probe_spend"),
     *("fanout_before_done", "fanout_repeats", "fanout_judge", "fanout_agree", "fanout_letter"),
     *("held_closed", "company_first"),
+    *("replay_same", "replay_closed", "replay_keeps", "replay_atomic", "discard_marks"),
 )
 
 

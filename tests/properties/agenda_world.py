@@ -15,6 +15,7 @@ from mapping.agenda import LANES, RecordKey
 from mapping.scripts import SCRIPTS
 from workers.agenda import Agenda, Taken, Timing
 from workers.errors import LeaseLost
+from workers.letters.letter import record_id
 
 TIMING = Timing(call_ms=1_000, stray_ms=2_000)
 CONNECTION = "acme"
@@ -45,6 +46,8 @@ GUARDS_OFF: dict[str, tuple[tuple[str, str], ...]] = {
     "topup": (("if missing > 0 then", "if false then"),),
     "keep_seq": (("and not touched and seq == l.seq then", "then"),),
     "pause": (("if not may_run(R) then ", "if false then "),),
+    "replay_same": (("if not letter or letter_id(R, letter) ~= id then answer = 0 ", "if not letter then answer = 0 "),),
+    "replay_closed": (("elseif place_of(R) then answer = 1 ", "elseif false then answer = 1 "),),
 }
 
 
@@ -80,6 +83,7 @@ class Record:
     newest_written: int = -1  # by a holder of the lease
     duplicates: int = 0
     letter_events: int | None = None  # events admitted when it was buried
+    discarded: int | None = None  # events admitted when a person discarded its letter
 
 
 CONTENT = ("a", "b", "c")
@@ -136,6 +140,9 @@ class World:
     steps: int = 0
     saved: Any = None
     counts_from: int = 0
+    letters: int = 0
+    wishes: list[tuple[Record, str]] = field(default_factory=list)  # letters that a person was shown
+    granted: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.store.flushall()
@@ -323,7 +330,7 @@ class World:
             raise Broken("I2: the ledger changed in a refused done")
         if done.accepted:
             record.ended += 1
-            record.letter_events = None
+            record.letter_events = record.discarded = None
             if done.closed and int((newest or b"0").split()[0]) != taken.seq:
                 raise Broken("I7: done closed a record with something newer unread")
         worker.state = "idle"
@@ -346,7 +353,8 @@ class World:
         assert taken is not None
         assert record is not None
         newest = int((self.store.hget("relay:seq", record.key.pack()) or b"0").split()[0])
-        end = self.agenda.bury(record.key, taken.token, letter=b"1letter", touched=False)
+        self.letters += 1
+        end = self.agenda.bury(record.key, taken.token, letter=b"1letter%d" % self.letters, touched=False)
         if end != "refused":
             record.ended += 1
         if end == "buried":
@@ -363,6 +371,33 @@ class World:
         worker.alive, worker.state = False, "idle"
         worker.proc, worker.alive = self._proc(), True  # its supervisor starts another process in its place
         self.beat()
+
+    # ------------------------------------------------------------------ people and letters
+    def show(self, record: Record) -> None:
+        """A person is shown a letter, and may click on it at any later time, more than once."""
+        stored = self.store.hget("relay:letters", record.key.pack())
+        if stored is not None:
+            self.wishes.append((record, record_id(record.key.pack(), stored)))
+
+    def click(self, index: int) -> None:
+        record, name = self.wishes[index]
+        wish = (record.key.pack(), name)
+        (answer,) = self.agenda.replay([(record.key, name, 0)])
+        if answer != "replayed":
+            return
+        if wish in self.granted:
+            raise Broken("one letter was replayed twice")
+        self.granted.add(wish)
+        record.events += 1
+
+    def discard(self, index: int) -> None:
+        record, name = self.wishes[index]
+        opened = self.store.hexists("relay:place", record.key.pack())
+        (answer,) = self.agenda.discard([(record.key, name)])
+        if answer == "discarded":
+            if opened:
+                raise Broken("the letter of an open record was discarded")
+            record.letter_events, record.discarded = None, record.events
 
     # ------------------------------------------------------------------ the clock, people, Redis
     def sweep(self) -> dict[str, int]:
@@ -436,6 +471,8 @@ class World:
             pipe.hkeys(f"relay:{name}")
         pipe.get("relay:tick")
         pipe.hgetall("relay:intent")
+        pipe.hkeys("relay:replays")
+        pipe.hkeys("relay:letters")
         answers = pipe.execute()
         opened, seq, place = set(answers[0]), set(answers[1]), answers[2]
         places = dict(zip(("live", "bulk", "solo", "due", "parked", "lease"), map(set, answers[3:9]), strict=True))
@@ -448,6 +485,8 @@ class World:
         for name, members in zip(("body", "attempts", "deaths", "lease", "trouble"), answers[9:14], strict=True):
             if not set(members) <= opened:
                 raise Broken(f"I1/I10: {name} holds a record that is not open")
+        if not set(answers[16]) <= set(answers[17]):
+            raise Broken("I10: replays are counted of a record that has no letter")
         if set(answers[12]) != places["lease"]:
             raise Broken("I1: lease and leases differ")
         tick = int(answers[14] or 0)
@@ -514,6 +553,8 @@ class World:
                 if record.letter_events is not None and record.events > record.letter_events:
                     raise Broken("an event was buried unread")
                 continue
+            if record.discarded == record.events:
+                continue  # a person has decided to leave it so
             if not record.events and record.downstream is None and not record.capsule:
                 continue
             stored = self.store.hget(f"relay:ledger:{CONNECTION}", record.key.field)
@@ -525,12 +566,13 @@ class World:
                 raise Broken(f"Capsule holds {want}, the downstream {record.downstream}, the ledger {ledger}: nobody looks again")
         left = {name.decode() for name in self.store.keys("relay:*")}
         bounded = {
-            "tick", "born", "paused", "seen", "letters", "intent", "procs", "audit", "probe",
+            "tick", "born", "paused", "seen", "letters", "replays", "discarded", "intent", "procs", "audit", "probe",
             f"ledger:{CONNECTION}", f"tally:{CONNECTION}", "wake:live", "wake:bulk", "wake:solo",
         }  # fmt: skip
         if not {name.removeprefix("relay:") for name in left} <= bounded:
             raise Broken(f"I10: with nothing open there should be nothing left but the bounded keys: {left}")
         intents = set(self.store.hkeys("relay:intent"))
         letters = set(self.store.hkeys("relay:letters"))
+        letters |= set(self.store.hkeys("relay:discarded"))
         if not intents <= letters:
             raise Broken("I10: an intent was left behind for a record that is in step")

@@ -119,11 +119,18 @@ class AgendaMachine(RuleBasedStateMachine):
             self.world.agenda.resume(CONNECTION)
 
     @rule(n=which)
-    def replay(self, n: int) -> None:
-        record = self.world.records[n % 2]
-        if self.world.store.hexists("relay:letters", record.key.pack()):
-            self.world.agenda.open([record.key], lane="live", why="replay")
-            record.events += 1
+    def a_letter_is_shown(self, n: int) -> None:
+        self.world.show(self.world.records[n % 2])
+
+    @precondition(lambda self: self.world.wishes)
+    @rule(n=which)
+    def a_replay_is_clicked(self, n: int) -> None:
+        self.world.click(n % len(self.world.wishes))
+
+    @precondition(lambda self: self.world.wishes)
+    @rule(n=which)
+    def a_discard_is_clicked(self, n: int) -> None:
+        self.world.discard(n % len(self.world.wishes))
 
     @precondition(lambda self: self.restarts and self.world.saved is None)
     @rule()
@@ -173,7 +180,22 @@ def test_every_promise_holds_in_any_order_of_steps(store: redis.Redis, restarts:
 # Those that this small world catches soon. The model (tests/model) switches every guard off in turn.
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "guard", ["seq", "later_seq", "bury_seq", "intent", "snap_mark", "snap_lease", "snap_drop", "expiry", "due", "topup", "pause"]
+    "guard",
+    [
+        "seq",
+        "later_seq",
+        "bury_seq",
+        "intent",
+        "snap_mark",
+        "snap_lease",
+        "snap_drop",
+        "expiry",
+        "due",
+        "topup",
+        "pause",
+        "replay_same",
+        "replay_closed",
+    ],
 )
 def test_a_guard_switched_off_breaks_a_promise(store: redis.Redis, guard: str) -> None:
     made = machine(store, guard)
