@@ -40,10 +40,14 @@ class _Request:
 
 
 class Admission:
-    """Opens records by `call`, which takes packed record keys and raises StoreAway when they may not be in Redis."""
+    """Opens records by `call`, which takes packed record keys and raises StoreAway when they may not be in Redis.
 
-    def __init__(self, call: Callable[[Sequence[str]], Awaitable[object]]) -> None:
+    `patience_s` goes before LONGEST_WAIT_S where `call` has another way out than Redis.
+    """
+
+    def __init__(self, call: Callable[[Sequence[str]], Awaitable[object]], *, patience_s: float | None = None) -> None:
         self._call = call
+        self._patience_s = patience_s
         self._queue: deque[_Request] = deque()
         self._waiting = 0
         self._runner: asyncio.Task[None] | None = None
@@ -94,7 +98,7 @@ class Admission:
         """The next batch, each record once, and the deliveries that it serves; the last one perhaps only in part."""
         records: dict[str, None] = {}
         requests: list[_Request] = []
-        oldest = time.monotonic() - LONGEST_WAIT_S
+        oldest = time.monotonic() - (LONGEST_WAIT_S if self._patience_s is None else self._patience_s)
         while self._queue and len(records) < LARGEST_BATCH:
             request = self._queue[0]
             if request.answer.done() or request.since < oldest:

@@ -16,11 +16,14 @@ from receiver.admit import Admission
 from receiver.health import Health, answer
 from receiver.hooks import Hooks
 from receiver.log import Refusals
+from receiver.shelter import Shelter
 from receiver.signs import Signs
+from receiver.slow import cut_slow_senders
+from receiver.spool import Spool
 from receiver.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -32,12 +35,15 @@ TICK_S: Final = 1.0
 """Seconds between two times at which counters and held-back log lines are written."""
 
 
-def build(settings: Settings) -> ASGIApp:
-    """The receiver as an ASGI application. Nothing is connected before the first request."""
-    store = Store(
-        settings.redis_url,
-        {"open": SCRIPTS["open"], "count": counts.COUNT, "look": letters.LOOK, "keep": letters.KEEP, "sign": SIGN},
-    )
+def build(settings: Settings, *, reload: Callable[[], Settings | None] | None = None, store: Store | None = None) -> ASGIApp:
+    """The receiver as an ASGI application. Nothing is connected before the first request.
+
+    `reload` is asked once a second and gives other settings when the rules file has changed; of those the connections count.
+    `store` stands in for Redis in tests.
+    """
+    if store is None:
+        texts = {"open": SCRIPTS["open"], "count": counts.COUNT, "look": letters.LOOK, "keep": letters.KEEP, "sign": SIGN}
+        store = Store(settings.redis_url, texts)
     signs = Signs(store)
     tally = counts.Counts()
     refusals = Refusals()
@@ -45,15 +51,28 @@ def build(settings: Settings) -> ASGIApp:
     async def open_records(records: Sequence[str]) -> None:
         await store.script("open", "live", "event", "", "0", *records)
 
+    shelter = Shelter(
+        open_records,
+        letters=letters.Letters(store, settings.secret_keys),
+        counts=tally,
+        folder=Spool(settings.spool, settings.spool_bytes) if settings.spool is not None else None,
+    )
+
     async def every_second() -> None:
         while True:
             await asyncio.sleep(TICK_S)
             refusals.flush()
-            await tally.flush(store)
-            await signs.give()
+            cut_slow_senders()
+            if reload is not None and (changed := reload()) is not None:
+                hooks.take_over(changed)
+            shelter.look()
+            if not shelter.away:
+                await tally.flush(store)
+                await signs.give()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await shelter.prepare()
         ticking = asyncio.create_task(every_second())
         try:
             yield
@@ -62,6 +81,7 @@ def build(settings: Settings) -> ASGIApp:
             ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await ticking
+            await shelter.close()
             refusals.flush(everything=True)
             await tally.flush(store)
             await signs.end()
@@ -69,12 +89,12 @@ def build(settings: Settings) -> ASGIApp:
 
     hooks = Hooks(
         settings,
-        admission=Admission(open_records),
-        letters=letters.Letters(store, settings.secret_keys),
+        admission=Admission(shelter.open, patience_s=shelter.patience_s),
+        letters=shelter,
         counts=tally,
         refusals=refusals,
     )
-    health = Health(store)
+    health = Health(store, shelter)
     rest = Starlette(
         routes=[Route("/live", health.live), Route("/ready", health.ready)],
         exception_handlers={404: _not_found, 405: _not_allowed},

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from receiver.admit import Admission
     from receiver.counts import Counts
-    from receiver.letters import Letters
     from receiver.log import Refusals
     from receiver.settings import Connection, Settings
+    from receiver.shelter import Shelter
 
     Headers = Sequence[tuple[bytes, bytes]]
 
@@ -97,7 +97,18 @@ class _Read:
 class Hooks:
     """Answers `/hooks/capsule/{connection}/{token}` and `/hooks/signed/{connection}`."""
 
-    def __init__(self, settings: Settings, *, admission: Admission, letters: Letters, counts: Counts, refusals: Refusals) -> None:
+    def __init__(self, settings: Settings, *, admission: Admission, letters: Shelter, counts: Counts, refusals: Refusals) -> None:
+        self._admission = admission
+        self._letters = letters
+        self._counts = counts
+        self._refusals = refusals
+        # A trace id is a number of this process and a running one: as unique as a random one, for a fraction of its price.
+        self._process = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+        self.take_over(settings)
+
+    def take_over(self, settings: Settings) -> None:
+        """Answers by these settings from now on: at the start, and when the rules file has changed."""
         self._max_body = settings.max_body
         self._tokens = verify.Tokens(settings.secret_keys, settings.connections)
         self._connections = {connection.name: connection for connection in settings.connections}
@@ -110,13 +121,6 @@ class Hooks:
             )
             for connection in settings.connections
         }
-        self._admission = admission
-        self._letters = letters
-        self._counts = counts
-        self._refusals = refusals
-        # A trace id is a number of this process and a running one: as unique as a random one, for a fraction of its price.
-        self._process = secrets.token_hex(4)
-        self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -18,7 +19,7 @@ from mapping.keys import fernet_keys
 from receiver.store import StoreAway
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cryptography.fernet import MultiFernet
 
@@ -46,6 +47,14 @@ return 'kept'
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is kept of one unreadable delivery. `field` stands for its body: equal bodies have the same."""
+
+    field: str
+    said: dict[str, Any]
+
+
 class Letters:
     """Keeps unreadable deliveries, encrypted."""
 
@@ -56,39 +65,63 @@ class Letters:
         self._turn = asyncio.Lock()
         self._cipher: MultiFernet | None = None
 
-    async def keep(self, connection: str, *, body: bytes, reason: str, event: str, encoding: str, opened: int, by: float) -> bool:
+    @staticmethod
+    def letter(*, body: bytes, reason: str, event: str, encoding: str, opened: int) -> Letter:
+        """`reason` must hold nothing of the body. `opened` is the number of records that could be read all the same."""
+        said = {
+            "reason": reason,
+            "event": event,
+            "encoding": encoding,
+            "opened": opened,
+            "body": base64.b64encode(body[:KEPT_BYTES]).decode(),
+            "size": len(body),
+        }
+        return Letter(hashlib.sha256(body).hexdigest()[:32], said)
+
+    async def keep(self, connection: str, letter: Letter, *, by: float, hopeless: Callable[[], bool] | None = None) -> bool:
         """Whether the letter is kept; False when the connection has as many as it may have.
 
-        `reason` must hold nothing of the body. `opened` is the number of records that could be read all the same,
-        `by` the time of the event loop's clock at which to give up.
+        `by` is the time of the event loop's clock at which to give up; `hopeless` is asked when it is this letter's turn.
 
         Raises:
             StoreAway: Redis did not take it in time.
         """
         try:
             async with asyncio.timeout_at(by), self._turn:
-                return await self._keep(
-                    deliveries_key(connection),
-                    hashlib.sha256(body).hexdigest()[:32],
-                    {
-                        "reason": reason,
-                        "event": event,
-                        "encoding": encoding,
-                        "opened": opened,
-                        "body": base64.b64encode(body[:KEPT_BYTES]).decode(),
-                        "size": len(body),
-                    },
-                )
+                if hopeless is not None and hopeless():
+                    raise StoreAway("it was away a moment ago")
+                return await self._keep(deliveries_key(connection), letter.field, letter.said)
         except TimeoutError:
             raise StoreAway("no answer in time") from None
 
-    async def _keep(self, key: str, field: str, letter: dict[str, Any]) -> bool:
+    def seal(self, letter: Letter) -> str:
+        """What a letter says, encrypted, for the spool."""
+        return self._fernet().encrypt(orjson.dumps(letter.said)).decode()
+
+    async def keep_again(self, connection: str, field: str, sealed: str, *, ago_ms: int) -> bool:
+        """Keeps a letter that `seal` made so long ago. False when it cannot be read any more, or there is no room for it.
+
+        Raises:
+            StoreAway: Redis did not take it.
+        """
+        said = self._open(sealed.encode())
+        if not said:
+            return False
+        async with self._turn:
+            return await self._keep(deliveries_key(connection), field, said, ago_ms=ago_ms)
+
+    async def _keep(self, key: str, field: str, letter: dict[str, Any], *, ago_ms: int = 0) -> bool:
         for _ in range(_TRIES):
             there, number, now = await self._look(key, field)
             if not there and number >= MOST_LETTERS:
                 return False
             before = self._open(there)
-            times = {"count": before.get("count", 0) + 1, "first": before.get("first", now), "last": now}
+            at = now - ago_ms
+            times = {
+                "count": before.get("count", 0) + 1,
+                "first": before.get("first", at),
+                "last": max(before.get("last", at), at),
+            }
             value = self._fernet().encrypt(orjson.dumps({**letter, **times}))
             answer = await self._store.script("keep", key, field, there, value, MOST_LETTERS)
             if answer != b"changed":

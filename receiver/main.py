@@ -7,8 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from receiver import log
+from receiver import log, slow
 from receiver.app import build
+from receiver.rules_watch import RulesWatch
 from receiver.settings import SettingsInvalid, load
 
 if TYPE_CHECKING:
@@ -25,12 +26,15 @@ def app() -> ASGIApp:
         SystemExit: the settings cannot be used; every fault has been named on standard error.
     """
     log.tame_uvicorn()
+    slow.watch()
+    environ = dict(os.environ)
+    watch = RulesWatch(environ)  # before the file is read: a change in between is then seen as one
     try:
-        settings = load(os.environ)
+        settings = load(environ)
     except SettingsInvalid as invalid:
         sys.stderr.write(f"The receiver cannot start. To mend:\n{invalid}\n")
         raise SystemExit(2) from None
-    built = build(settings)
+    built = build(settings, reload=watch.look)
     # What is loaded by now stays, so the collector need not look at it again.
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY)

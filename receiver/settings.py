@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 DEFAULT_CONFIG: Final = "./relay.toml"
 DEFAULT_MAX_BODY: Final = 1024 * 1024
 SMALLEST_MAX_BODY: Final = 1024
+DEFAULT_DATA_DIR: Final = "./.relay"
+DEFAULT_SPOOL_BYTES: Final = 64 * 1024 * 1024
+SPOOL_BYTES: Final = range(64 * 1024, 1024 * 1024 * 1024 + 1)
+"""What RELAY_SPOOL_BYTES may be: room for one delivery at least, and no more than a disk should give to it."""
 SHORTEST_SIGNING_SECRET: Final = 24
 """Bytes; the least that Standard Webhooks allows (reference/unified-crm.md §7)."""
 
@@ -52,12 +56,14 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that the receiver is told. `max_body` is in bytes."""
+    """Everything that the receiver is told. `max_body` and `spool_bytes` are in bytes; without a `spool` there is none."""
 
     secret_keys: tuple[str, ...] = field(repr=False)
     redis_url: str = field(repr=False)
     connections: tuple[Connection, ...]
     max_body: int = DEFAULT_MAX_BODY
+    spool: Path | None = None
+    spool_bytes: int = DEFAULT_SPOOL_BYTES
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -69,11 +75,22 @@ def load(environ: Mapping[str, str]) -> Settings:
     faults: list[Fault] = []
     secret_keys = _secret_keys(environ, faults)
     redis_url = _redis_url(environ, faults)
-    max_body = _max_body(environ, faults)
+    max_body = _bytes(environ, faults, "RELAY_MAX_BODY", DEFAULT_MAX_BODY, least=SMALLEST_MAX_BODY)
+    spool_bytes = _bytes(
+        environ, faults, "RELAY_SPOOL_BYTES", DEFAULT_SPOOL_BYTES, least=SPOOL_BYTES.start, most=SPOOL_BYTES.stop - 1
+    )
+    spool = _spool(environ, faults)
     connections = _connections(environ, faults)
     if faults:
         raise SettingsInvalid(tuple(faults))
-    return Settings(secret_keys=secret_keys, redis_url=redis_url, connections=connections, max_body=max_body)
+    return Settings(
+        secret_keys=secret_keys,
+        redis_url=redis_url,
+        connections=connections,
+        max_body=max_body,
+        spool=spool,
+        spool_bytes=spool_bytes,
+    )
 
 
 def _secret_keys(environ: Mapping[str, str], faults: list[Fault]) -> tuple[str, ...]:
@@ -107,15 +124,25 @@ def _redis_url(environ: Mapping[str, str], faults: list[Fault]) -> str:
     return url
 
 
-def _max_body(environ: Mapping[str, str], faults: list[Fault]) -> int:
-    text = environ.get("RELAY_MAX_BODY", "").strip()
+def _bytes(
+    environ: Mapping[str, str], faults: list[Fault], name: str, default: int, *, least: int, most: int | None = None
+) -> int:
+    text = environ.get(name, "").strip()
     if not text:
-        return DEFAULT_MAX_BODY
-    if not (text.isascii() and text.isdigit() and int(text) >= SMALLEST_MAX_BODY):
-        hint = f"bytes, such as {DEFAULT_MAX_BODY}"
-        faults.append(Fault("RELAY_MAX_BODY", f"must be a whole number of at least {SMALLEST_MAX_BODY}", hint))
-        return DEFAULT_MAX_BODY
-    return int(text)
+        return default
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1  # noqa: PLR2004 - more than any size has
+    if number < least or (most is not None and number > most):
+        bounds = f"at least {least}" if most is None else f"{least} to {most}"
+        faults.append(Fault(name, f"must be a whole number of {bounds}", f"bytes, such as {default}"))
+        return default
+    return number
+
+
+def _spool(environ: Mapping[str, str], faults: list[Fault]) -> Path | None:
+    wanted = environ.get("RELAY_SPOOL", "").strip().lower() or "on"
+    if wanted not in {"on", "off"}:
+        faults.append(Fault("RELAY_SPOOL", "is none of the values that it can have", "on (or leave it out), or off"))
+    return Path(environ.get("RELAY_DATA_DIR", "").strip() or DEFAULT_DATA_DIR) / "spool" if wanted == "on" else None
 
 
 def _connections(environ: Mapping[str, str], faults: list[Fault]) -> tuple[Connection, ...]:

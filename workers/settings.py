@@ -50,6 +50,8 @@ KNOWN: Final = frozenset(
         "RELAY_STRAY",
         "RELAY_HOOKS_EVERY",
         "RELAY_MAX_BODY",
+        "RELAY_SPOOL",
+        "RELAY_SPOOL_BYTES",
         "RELAY_LOG_LEVEL",
         "RELAY_LOG_FORMAT",
         *console_settings.VARIABLES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import signal
@@ -33,6 +34,7 @@ SECRET = "canary-secret-key-0123456789-abcdef"
 OLD_SECRET = "older-secret-key-0123456789-abcdefg"
 SIGNING_KEY = bytes(range(24))
 START_SECONDS = 20.0
+_STARTS = itertools.count(1)
 
 RULES = """
 [connections.acme]
@@ -60,12 +62,17 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 class Receiver:
     """`uvicorn --factory receiver.main:app` with nothing else said, as a person would start it."""
 
-    def __init__(self, directory: Path, redis_url: str, *options: str, **environ: str) -> None:
+    def __init__(
+        self, directory: Path, redis_url: str, *options: str, shared: socket.socket | None = None, **environ: str
+    ) -> None:
+        """With `shared` it listens on a socket that its parent holds, as under systemd's socket activation."""
         rules = directory / "relay.toml"
         rules.write_text(RULES, encoding="utf-8")
-        self.port = free_port()
+        self.port = shared.getsockname()[1] if shared is not None else free_port()
+        if shared is not None:
+            options = ("--fd", str(shared.fileno()), *options)
         self.url = f"http://127.0.0.1:{self.port}"
-        self.output = directory / f"receiver-{self.port}.log"
+        self.output = directory / f"receiver-{self.port}-{next(_STARTS)}.log"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
@@ -76,11 +83,13 @@ class Receiver:
                     "RELAY_CONFIG": str(rules),
                     "RELAY_SECRET_KEY": f"{SECRET},{OLD_SECRET}",
                     "RELAY_ACME_SIGNING_SECRET": "whsec_" + base64.b64encode(SIGNING_KEY).decode(),
+                    "RELAY_DATA_DIR": str(directory / "data"),
                     "REDIS_URL": redis_url,
                     **environ,
                 },
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                pass_fds=(shared.fileno(),) if shared is not None else (),
             )
         self.client = httpx.Client(base_url=self.url, timeout=10, trust_env=False)
 

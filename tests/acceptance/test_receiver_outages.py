@@ -1,4 +1,4 @@
-"""The receiver when Redis is away, when it is asked to stop, and what it leaves in its log and its counters."""
+"""The receiver without a spool when Redis is away, when it is asked to stop, and what is in its log and its counters."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
 @pytest.fixture
 def own(own_server: EmbeddedServer, tmp_path: Path) -> Iterator[Receiver]:
     """A receiver on that server."""
-    with Receiver(tmp_path, own_server.url) as running:
+    with Receiver(tmp_path, own_server.url, RELAY_SPOOL="off") as running:
         yield running
 
 
