@@ -14,6 +14,7 @@ from tests.acceptance.harness import NAME, ROOT, System, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
 
@@ -259,3 +260,46 @@ def test_after_a_flushall_a_full_pass_creates_nothing(system: System) -> None:
 
     assert [one for one in system.writes(before) if one["method"] == "POST"] == []
     assert sync(system, "--full")["opened"] == 0
+
+
+def test_what_the_guard_stopped_is_asked_once_waits_and_is_taken_up_again(tmp_path: Path) -> None:
+    """The guard acts above 10 records: 16 lose their tag, told by no hook."""
+    with System(tmp_path, hooks=False, extra="auto_sync_minutes = 1440") as system:
+        made = [system.party(type="person", firstName="Guarded", lastName=f"N{n}", tags=[{"name": "member"}]) for n in range(24)]
+        tag = {one["id"]: one["tags"][0]["id"] for one in made}
+        sync(system, "--full")
+        leaving = list(tag)[:16]
+        for number in leaving:
+            system.edit(number, lastName="Leaving", tags=[{"id": tag[number], "_delete": True}])
+
+        # The first pass stops and asks; those that follow find the same without asking Capsule for it, and do not ask again
+        said = [system.run("sync", NAME) for _ in range(3)]
+        assert [one.returncode for one in said] == [3, 3, 3]
+        assert ['"event": "guard"' in one.stderr for one in said] == [True, False, False], said[0].stderr
+        mine = json.loads(system.run("status", "--json").stdout)["connections"][0]
+        assert (mine["state"], mine["guard"]) == ("guard", 16)
+
+        # One that is tagged again is settled; below the guard the rest goes on by itself
+        for number in leaving[:3]:
+            system.edit(number, tags=[{"name": "member"}])
+        assert sync(system, status=3)["guarded"] == 13
+        for number in leaving[3:7]:
+            system.edit(number, tags=[{"name": "member"}])
+        assert sync(system)["guarded"] == 0
+        assert outcomes(system) == {"in_step": 15, "out": 9}
+
+        # And where a person allows it, everything that was stopped is released, without a full pass
+        for number in leaving[:7] + list(tag)[16:]:
+            there = system.api.get(f"parties/{number}", params={"embed": "tags"}).json()["party"]["tags"]
+            system.edit(number, lastName="Leaving too", tags=[{"id": one["id"], "_delete": True} for one in there])
+        assert sync(system, status=3)["guarded"] == 15
+        assert sync(system, "--allow-release")["guarded"] == 0
+        assert outcomes(system) == {"out": 24}
+        assert json.loads(system.run("status", "--json").stdout)["connections"][0]["guard"] == 0
+
+
+def outcomes(system: System) -> dict[str, int]:
+    """How many records there are of each outcome."""
+    with system.store() as store:
+        tally = store.hgetall(f"relay:tally:{NAME}")
+    return {what.decode(): int(number) for what, number in tally.items() if int(number)}

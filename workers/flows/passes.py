@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from workers.services import Services
 
 PassKind = Literal["full", "incremental"]
-SetName = Literal["seen", "there", "drift", "leaving", "opened"]
-# Shown by Capsule; shown by the downstream under the id that we know; drifted there; to be released; opened by this pass.
-SETS: Final[tuple[SetName, ...]] = ("seen", "there", "drift", "leaving", "opened")
+SetName = Literal["seen", "there", "drift", "leaving", "asked", "opened"]
+# Shown by Capsule; shown by the downstream under the id that we know; drifted there; to be released; of these, those that do not
+# leave through another alone; opened by this pass.
+SETS: Final[tuple[SetName, ...]] = ("seen", "there", "drift", "leaving", "asked", "opened")
 SYNCED: Final = key("synced")  # hash: connection -> ms of the last full pass that came to its end
 COUNT: Final = "n:"
 CHUNK: Final = 500
@@ -180,6 +181,8 @@ class Pass:
         """How many records would be released, those included that are in through one of these; 0 when the guard lets them."""
         if not self.size("leaving"):
             return 0
+        for some in self.scan("leaving"):
+            self.add("asked", some)
         grown = -1
         while grown != (grown := self.size("leaving")):
             for some in self.ledger():

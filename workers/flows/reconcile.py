@@ -20,6 +20,7 @@ import redis
 from mapping import drift
 from mapping.agenda import LETTERS, RecordKey, key, tally_key
 from workers.errors import Misconfigured, Permanent, QueueAway
+from workers.flows import setaside
 from workers.flows.passes import CHUNK, SYNCED, Pass
 from workers.flows.tagwatch import watch_tags
 
@@ -119,7 +120,7 @@ def full_sync(
             walk.clear()  # perhaps it is the place itself that is refused: the next pass begins anew
             raise
         remembered = {"full": str(walk.began_ms), "since": str(walk.began_ms), "rules": drift.rules_digests(walk.connection)}
-        _finish(services, connection, remembered, guarded)
+        _finish(walk, remembered, guarded)
         services.redis.hset(SYNCED, connection, walk.began_ms)
         return _ended(walk, told, guarded, wait=wait, began=began, resumed=resumed)
 
@@ -140,8 +141,7 @@ def incremental_sync(
         walk = Pass(services, connection, "incremental")
         walk.begin(resume=False)
         guarded = walk_changes(walk, told, int(since) - OVERLAP_MS, allow_release=allow_release)
-        # After the guard the same changes are looked at again, so that nothing is forgotten before somebody has decided.
-        _finish(services, connection, {} if guarded else {"since": str(walk.began_ms)}, guarded)
+        _finish(walk, {"since": str(walk.began_ms)}, guarded)
         return _ended(walk, told, guarded, wait=wait, began=began, resumed=False)
 
 
@@ -185,6 +185,7 @@ def walk_changes(walk: Pass, told: Told, since_ms: int, *, allow_release: bool) 
                 _gone(walk, [f"{kind}|{number}" for number in numbers[start : start + CHUNK]])
     if not services.rehearsal:  # a part of a round shows nothing without its place, which would have to be kept
         watch_tags(walk, memory_key(walk.name), alive)
+    setaside.recall(walk, memory_key(walk.name))
     return _release(walk, allow_release=allow_release)
 
 
@@ -239,27 +240,32 @@ def _survey(walk: Pass, told: Told) -> None:
 
 
 def _release(walk: Pass, *, allow_release: bool) -> int:
-    stopped = walk.guard()
+    services, stopped = walk.services, walk.guard()
     if stopped and not allow_release:
-        walk.services.log.error(
-            "guard",
-            connection=walk.name,
-            releases=stopped,
-            advice=f"nothing was released; look why, then capsule-relay sync {walk.name} --full --allow-release",
-        )
+        # Asked once: what is remembered of the last time is not said again, unless it has become more.
+        if not services.rehearsal and stopped > int(memory(services, walk.name).get("guard", 0)):
+            services.log.error(
+                "guard",
+                connection=walk.name,
+                releases=stopped,
+                advice=f"nothing was released; look why, then capsule-relay sync {walk.name} --allow-release",
+            )
         return stopped
     walk.release()
     return 0
 
 
-def _finish(services: Services, connection: str, remembered: Mapping[str, str], guarded: int) -> None:
-    name = memory_key(connection)
-    for what, value in remembered.items():
-        services.redis.hset(name, what, value)
+def _finish(walk: Pass, remembered: Mapping[str, str], guarded: int) -> None:
+    store, name = walk.services.redis, memory_key(walk.name)
+    # Before the moment from which the next pass asks, so that a kill between the two forgets nothing.
     if guarded:
-        services.redis.hset(name, "guard", str(guarded))
+        setaside.keep(walk, name)
+        store.hset(name, "guard", str(guarded))
     else:
-        services.redis.hdel(name, "guard")
+        setaside.forget(walk, name)
+        store.hdel(name, "guard")
+    for what, value in remembered.items():
+        store.hset(name, what, value)
 
 
 def _ended(walk: Pass, told: Told, guarded: int, *, wait: bool, began: float, resumed: bool) -> Outcome:
