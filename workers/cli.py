@@ -19,6 +19,7 @@ import redis
 import typer
 
 from mapping.keys import hook_owner, hook_path, hook_token
+from workers import dead_cli
 from workers.datastore import UpFailed, find_redis
 from workers.embedded import EmbeddedServerFailed
 from workers.errors import QueueAway, WorkerError
@@ -39,6 +40,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+app.add_typer(dead_cli.make(os.environ), name="dead")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection, as relay.toml names it.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON document.")]

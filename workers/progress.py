@@ -28,6 +28,10 @@ STAGES: Final = {
     "index": "what OfficeRnD holds",
     "read": "reading Capsule",
     "sync": "bringing in step",
+    "replay": "handing over",
+    "paused": "paused, waiting",
+    "outcome": "waiting for the outcome",
+    "discard": "discarding",
 }
 GUARDED: Final = 3
 LINE_SECONDS: Final = 2.0
@@ -115,7 +119,7 @@ def run_sync(settings: Settings, connection: str, *, redis_url: str, wish: Wish,
     services = build(replace(settings, redis_url=redis_url))
     try:
         services.start()
-        with contextlib.nullcontext(_silent) if quiet else _shown(sys.stderr) as progress:
+        with contextlib.nullcontext(_silent) if quiet else shown_on(sys.stderr) as progress:
             if wish.dry_run:
                 return Forecast(rehearse(services, connection, progress, full=wish.full, allow_release=wish.allow_release))
             if wish.full:
@@ -131,7 +135,8 @@ def _silent(stage: str, done: int, total: int | None) -> None:
     """For `--json`."""
 
 
-def _shown(stream: TextIO) -> Bar | Lines:
+def shown_on(stream: TextIO) -> Bar | Lines:
+    """A bar where a person looks on, lines elsewhere."""
     return Bar(Console(file=stream)) if stream.isatty() else Lines(stream)
 
 

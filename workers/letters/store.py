@@ -113,6 +113,17 @@ class Letters:
                 if wanted.connection in {"", name}:
                     yield from (one for one in self._deliveries(name) if wanted.admits(one))
 
+    def forget_delivery(self, connection: str, body_hash: str) -> bool:
+        """Takes the letter of a delivery away; False when it was not there any more.
+
+        Raises:
+            QueueAway: Redis did not answer.
+        """
+        try:
+            return bool(self.agenda.client.hdel(deliveries_key(connection), body_hash))
+        except redis.RedisError as error:
+            raise _away(error) from error
+
     def _records(self, wanted: Filter) -> Iterator[Letter]:
         client = self.agenda.client
         pattern = f"{wanted.connection}|*" if wanted.connection else None
