@@ -123,7 +123,9 @@ def test_one_that_is_held(world: World) -> None:
 
 
 def test_one_that_is_dead(world: World) -> None:
-    world.officernd.control("POST", "faults", {"route": "POST /members", "count": 1, "kind": "status", "status": 400, "body": REFUSAL})
+    world.officernd.control(
+        "POST", "faults", {"route": "POST /members", "count": 1, "kind": "status", "status": 400, "body": REFUSAL}
+    )
     number = world.person("Dora", "member", email="dora@dead.example")
     told, text = explained(world, "person", number)
     assert (told["state"], told["letter"], told["in"]) == ("dead", True, True)
@@ -138,12 +140,14 @@ def test_one_that_officernd_holds_differently(world: World) -> None:
     told, text = explained(world, "person", number)
     assert told["state"] == "differs"
     assert told["differences"] == [{"name": "phone", "there": "222", "wanted": "111", "stuck": False}]
-    assert 'phone is 222, should be 111' in text
+    assert "phone is 222, should be 111" in text
 
 
 def test_one_that_waits_and_one_whose_connection_is_paused(world: World) -> None:
     busy = {"statusCode": 503, "message": "busy"}
-    world.officernd.control("POST", "faults", {"route": "POST /members", "count": 2, "kind": "status", "status": 503, "body": busy})
+    world.officernd.control(
+        "POST", "faults", {"route": "POST /members", "count": 2, "kind": "status", "status": 503, "body": busy}
+    )
     made = world.party(type="person", firstName="Wanda", lastName="Example", tags=[{"name": "member"}])
     record = RecordKey("acme", "party", made["id"])
     with world.store() as store:
@@ -208,7 +212,9 @@ def test_words_that_are_wrong_are_sentences(world: World) -> None:
 
 def test_sides_that_are_down_leave_the_rest(world: World) -> None:
     number = world.person("Dana", "member")
-    world.officernd.control("POST", "faults", {"route": "*", "count": 50, "kind": "status", "status": 503, "body": {"message": "down"}})
+    world.officernd.control(
+        "POST", "faults", {"route": "*", "count": 50, "kind": "status", "status": 503, "body": {"message": "down"}}
+    )
     told, text = explained(world, "person", number, status=2)
     assert (told["in"], set(told["unasked"]), told["last"]["outcome"]) == (True, {"officernd"}, "in_step")
     assert "Could not be asked" in text
