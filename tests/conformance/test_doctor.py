@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,10 @@ def now_ms() -> int:
 @pytest.fixture(scope="module")
 def spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
     """A server of its own, whose settings a test may spoil."""
-    with EmbeddedServer(tmp_path_factory.mktemp("spare")) as running, redis.Redis.from_url(running.url) as client:
+    with (
+        EmbeddedServer(tmp_path_factory.mktemp("spare")) as running,
+        redis.Redis.from_url(running.url, decode_responses=True) as client,
+    ):
         yield client
 
 
@@ -52,7 +56,7 @@ def spoil(spare: redis.Redis) -> Iterator[Callable[[str, str], None]]:
     before: dict[str, str] = {}
 
     def one(name: str, value: str) -> None:
-        before[name] = spare.config_get(name)[name.encode() if isinstance(next(iter(spare.config_get(name))), bytes) else name]
+        before.setdefault(name, str(spare.config_get(name)[name]))
         spare.config_set(name, value)
 
     yield one
@@ -84,9 +88,7 @@ def test_a_server_that_may_throw_keys_away(spare: redis.Redis, spoil: Callable[[
 
 
 @pytest.mark.parametrize(("room", "state"), [(1.02, "wrong"), (1.2, "warning"), (10.0, "ok")])
-def test_a_server_that_is_nearly_full(
-    spare: redis.Redis, spoil: Callable[[str, str], None], room: float, state: str
-) -> None:
+def test_a_server_that_is_nearly_full(spare: redis.Redis, spoil: Callable[[str, str], None], room: float, state: str) -> None:
     used = int(spare.info("memory")["used_memory"])
     spoil("maxmemory", str(int(used * room)))
     found = only(doctor_store.memory(spare))
@@ -285,11 +287,15 @@ def test_a_custom_property_that_was_removed(make: Callable[..., Settings], http:
     found = asked(settings, http)["custom properties"]
     assert (found.state, found.about) == ("wrong", "acme")
     assert 'add: key "capsule_link_id", type String' in found.advice
-    officernd.control("POST", "custom-properties", {"key": "capsule_link_id", "type": "Number", "targets": ["member", "team", "lead"]})
+    officernd.control(
+        "POST", "custom-properties", {"key": "capsule_link_id", "type": "Number", "targets": ["member", "team", "lead"]}
+    )
     assert "has the type Number and needs String" in asked(settings, http)["custom properties"].said
     officernd.control("DELETE", "custom-properties", {"key": "capsule_phone"})
     officernd.control("DELETE", "custom-properties", {"key": "capsule_link_id"})
-    officernd.control("POST", "custom-properties", {"key": "capsule_link_id", "type": "String", "targets": ["member", "team", "lead"]})
+    officernd.control(
+        "POST", "custom-properties", {"key": "capsule_link_id", "type": "String", "targets": ["member", "team", "lead"]}
+    )
     assert asked(settings, http)["custom properties"].state == "warning"
 
 
@@ -333,8 +339,6 @@ def test_sides_that_do_not_answer(settings: Settings, http: Http) -> None:
 
 # ---------------------------------------------------------------------- how checks are made
 def test_a_check_that_takes_too_long_or_fails_says_so_and_the_others_go_on() -> None:
-    import threading
-
     gate = threading.Event()
 
     def hang() -> list[Result]:

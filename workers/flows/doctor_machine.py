@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from dramatiq.brokers import redis as dramatiq_redis
 
-from mapping.agenda import key
+from mapping.running import ALIVE_MS, RUNNING, parse
 from workers import broker
 from workers.errors import WorkerError
 from workers.flows.diagnosis import Result
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 SCARCE_BYTES: Final = 1 << 30
 FULL_BYTES: Final = 200 << 20
-SILENT_MS: Final = 10_000
 READY_SECONDS: Final = 5.0
 OK: Final = 200
-NEEDED: Final = ("web", "worker", "solo", "clock")
+# The parts without which nothing goes on, each with the name of its check.
+NEEDED: Final = {"web": "receivers alive", "worker": "workers alive", "solo": "solo workers alive", "clock": "clock alive"}
 
 
 def dramatiq(script_hash: Callable[[], str] = broker.script_hash) -> Iterator[Result]:
@@ -81,26 +81,21 @@ def receiver(settings: Settings, http: Http) -> Iterator[Result]:
 
 
 def processes(client: redis.Redis) -> Iterator[Result]:
-    """Signs of life: each process of ours gives one every second (`relay:running`: `ms part version`)."""
+    """Who of our processes gives signs of life (`mapping.running`), anywhere."""
     seconds, micros = client.time()
-    now = int(seconds) * 1000 + int(micros) // 1000
-    silent: dict[str, int] = {}
-    for held in client.hvals(key("running")):
-        at, _, rest = (held.decode() if isinstance(held, bytes) else str(held)).partition(" ")
-        part = rest.partition(" ")[0]
-        if at.isdigit():
-            silent[part] = min(max(now - int(at), 0), silent.get(part, now))
-    for part in NEEDED:
-        name = {"web": "receiver's signs of life", "worker": "workers", "solo": "solo worker", "clock": "clock's signs of life"}[
-            part
-        ]
-        if part not in silent:
-            said, state = "none gives signs of life", "wrong"
-        elif silent[part] > SILENT_MS:
-            said, state = f"the last sign of life is {silent[part] // 1000} s old", "wrong"
+    fields = [(_text(name), _text(held)) for name, held in client.hgetall(RUNNING).items()]
+    found = parse(fields, int(seconds) * 1000 + int(micros) // 1000)
+    for part, name in NEEDED.items():
+        silent = min((one.silent_ms for one in found if one.part == part), default=None)
+        advice = f"Start it: `capsule-relay up`, or the line `{part}` of the Procfile."
+        if silent is None:
+            yield Result(name, "wrong", f"no process of the part {part} gives signs of life", advice)
+        elif silent > ALIVE_MS:
+            yield Result(name, "wrong", f"the last sign of life of the part {part} is {silent // 1000} s old", advice)
         else:
-            said, state = f"last sign of life {silent[part] / 1000:.1f} s ago", "ok"
-        if state == "ok":
-            yield Result(name, "ok", said)
-        else:
-            yield Result(name, "wrong", said, f"Start it: `capsule-relay up`, or the line `{part}` of the Procfile.")
+            alive = sum(1 for one in found if one.part == part and one.alive)
+            yield Result(name, "ok", f"{alive} alive")
+
+
+def _text(found: bytes | str) -> str:
+    return found if isinstance(found, str) else found.decode()

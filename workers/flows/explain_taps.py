@@ -40,9 +40,8 @@ class CapsuleTap:
         """None."""
         return iter(())
 
-    def site(self) -> str:
-        """As `Capsule.site`."""
-        return self._inner.site()
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - everything else of Capsule's client
+        return getattr(self._inner, name)
 
 
 class DownstreamTap:
