@@ -30,12 +30,7 @@ HEAD = f"POST {path_of('acme')} HTTP/1.1\r\nHost: x\r\n"
 def test_what_is_read_of_uvicorn_is_there(module: str, name: str) -> None:
     protocol = getattr(importlib.import_module(module), name)
     made = inspect.getsource(protocol.__init__)
-    for attribute in (
-        "self.connections = server_state.connections",
-        "self.cycle",
-        "self.timeout_keep_alive_task",
-        "self.transport",
-    ):
+    for attribute in ("connections = server_state.connections", "cycle", "timeout_keep_alive_task", "transport", "loop"):
         assert f"self.{attribute}" in made
     assert "self.connections.add(self)" in inspect.getsource(importlib.import_module(module))
     assert "response_complete" in inspect.getsource(importlib.import_module(module).RequestResponseCycle)
