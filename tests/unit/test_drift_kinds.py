@@ -43,6 +43,7 @@ THROUGH = Kept(is_in=False, id=None, state={"passes_on": {"in": False, "organisa
         pytest.param(IN, IN, True, None, id="as it was"),
         pytest.param(IN, OUT, True, drift.Finding("fell out", releases=True), id="the party left"),
         pytest.param(IN, None, True, drift.Finding("fell out", releases=True), id="the party is not known any more"),
+        pytest.param(IN, Kept(is_in=False), True, drift.Finding("fell out", releases=True), id="the party never ran"),
         pytest.param(OUT, IN, False, drift.Finding("came in"), id="the party came in"),
         pytest.param(OUT, THROUGH, False, drift.Finding("came in"), id="the party's organisation came in"),
         pytest.param(OUT, None, False, None, id="the party was out and is forgotten"),
