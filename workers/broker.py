@@ -49,7 +49,10 @@ class BellConsumer(dramatiq_redis._RedisConsumer):  # noqa: SLF001 - overridable
     """Waits on Redis instead of sleeping, so that an idle worker begins within milliseconds of a bell."""
 
     def __init__(self, broker: BellBroker, queue_name: str, prefetch: int, timeout: int) -> None:
-        super().__init__(broker, queue_name, prefetch, timeout)
+        # Fetched are as many bells as there are threads. Bulk work has half of them, so that a live change finds one free even
+        # when everything that a reconcile has opened waits for a slow or a busy side.
+        allowed = max(1, prefetch // 2) if queue_name == "bulk" else prefetch
+        super().__init__(broker, queue_name, allowed, timeout)
         self.room = threading.Event()  # set when a bell was acknowledged, so that another may be fetched
 
     def ack(self, message: MessageProxy) -> None:

@@ -181,8 +181,8 @@ class Pass:
         """How many records would be released, those included that are in through one of these; 0 when the guard lets them."""
         if not self.size("leaving"):
             return 0
-        for some in self.scan("leaving"):
-            self.add("asked", some)
+        for fields in self.scan("leaving"):
+            self.add("asked", fields)
         grown = -1
         while grown != (grown := self.size("leaving")):
             for some in self.ledger():
