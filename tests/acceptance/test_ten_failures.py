@@ -1,4 +1,4 @@
-"""Ten kinds of failure, each provoked in the simulators, and what a person gets to see of it: a letter, a wait, or a held reason."""
+"""Ten kinds of failure, each provoked in the simulators, and what a person gets to see: a letter, a wait, or a held reason."""
 
 from __future__ import annotations
 
@@ -22,17 +22,22 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
 SHORT = {"RELAY_CALL_DEADLINE": "1", "RELAY_STRAY": "0.5"}
-FIELDS = """
-[connections.acme.fields]
-"shoe_size" = "about"
+PROPERTY = "shoe_size"
+FIELDS = f"""
+[connections.acme.fields.person]
+"properties.{PROPERTY}" = "about"
 """
 
 
 class Fields(System):
-    """With an own field that OfficeRnD does not have."""
+    """With an own field, whose custom property is there when the relay looks first."""
 
     def rules(self) -> str:
         return super().rules() + FIELDS
+
+    def up(self) -> None:
+        self.officernd.control("POST", "custom-properties", {"key": PROPERTY, "type": "String", "targets": ["member"]})
+        super().up()
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +122,9 @@ def test_1_a_permanent_400_with_a_list_of_messages(system: System) -> None:
 
 
 def test_2_a_property_that_should_not_exist(system: System) -> None:
+    # The property is known, and is then taken away in OfficeRnD.
+    in_step(system, person(system, "Rear Admiral", about="43"))
+    system.officernd.control("DELETE", "custom-properties", {"key": PROPERTY})
     number = person(system, "Grace", about="44")
     text = letter_of(system, f"acme/party/{number}")
     assert "should not exist" in text
