@@ -242,7 +242,8 @@ def _lines(letter: Letter, document: Mapping[str, Any], now_ms: int) -> Iterator
     if document["answer"]:
         yield f"  answer       {document['answer']}"
     yield f"  first, last  {_when(letter.first_ms, now_ms)}; {_when(letter.last_ms, now_ms)}"
-    yield f"  attempts     {letter.attempts}, then given up; replayed {letter.replays} times, by version {letter.version or '?'}"
+    version = f" (version {letter.version})" if letter.version else ""
+    yield f"  attempts     {letter.attempts}, then given up{version}; replayed {letter.replays} times"
     for failure in letter.history:
         status = f" {failure.status}" if failure.status else ""
         yield f"  before       {_when(failure.at_ms, now_ms)}: {failure.error}{status}, version {failure.version or '?'}"

@@ -125,6 +125,7 @@ def test_2_a_property_that_should_not_exist(system: System) -> None:
     # The property is known, and is then taken away in OfficeRnD.
     in_step(system, person(system, "Rear Admiral", about="43"))
     system.officernd.control("DELETE", "custom-properties", {"key": PROPERTY})
+    system.officernd.control("POST", "switches", {"undefined_property_keys": "refuse"})
     number = person(system, "Grace", about="44")
     text = letter_of(system, f"acme/party/{number}")
     assert "should not exist" in text

@@ -244,6 +244,8 @@ def test_ten_thousand_letters_are_read_page_by_page(box: LetterBox, monkeypatch:
         (errors.NoAnswer("x", system="officernd"), "check --live"),
         (errors.Temporary("KeyError in our own code; see the log."), "A fault of ours"),
         (refusal(answer="property plan should not exist"), "custom property"),
+        (refusal(), "its answer names the field"),
+        (refusal(status=409), "Read the answer"),
         (refusal(status=404), "sync NAME --full"),
         (refusal(status=500), "fails on this content each time"),
         (errors.Misconfigured("x", advice="Mend the slug."), "Mend the slug."),

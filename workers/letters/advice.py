@@ -60,4 +60,9 @@ def _of_refusal(error: errors.Refused) -> str:
             "OfficeRnD fails on this content each time: compare the fields of `dead show --reveal` with the record in Capsule, "
             "mend the one that its answer names, then replay."
         )
+    if error.status in (400, 422) and error.system == "officernd":
+        return (
+            "OfficeRnD refuses a value; its answer names the field. Correct it in Capsule, which alone has it tried again, or the "
+            "line of [connections.NAME.fields] that fills it, then replay."
+        )
     return error.advice
