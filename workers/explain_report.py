@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from workers.check_report import printable
+from workers.letters.hiding import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from workers.flows.explanation import Explanation
+    from workers.letters import Letter
     from workers.standing import Standing
 
 LONGEST_VALUE: Final = 200
@@ -75,7 +77,7 @@ def document(told: Explanation) -> dict[str, Any]:
                 "probe": moment(standing.pause.probe_ms),
             },
         },
-        "letter": standing.letter,
+        "letter": None if told.letter is None else _letter_document(told.letter),
         "links": dict(told.links),
         "unasked": dict(told.unasked),
     }
@@ -84,7 +86,7 @@ def document(told: Explanation) -> dict[str, Any]:
 def lines(told: Explanation) -> list[str]:
     """The explanation in sections, for a person."""
     record = told.record
-    said = [f"{record.connection}: {record.kind} {record.id}", printable(told.answer)]
+    shown = [f"{record.connection}: {record.kind} {record.id}", printable(told.answer)]
     for title, body in (
         ("Capsule holds", _capsule(told)),
         ("Rules", _rules(told)),
@@ -92,14 +94,14 @@ def lines(told: Explanation) -> list[str]:
         ("There now", _there(told)),
         ("Last written", _last(told)),
         ("Waiting", _waiting(told.standing)),
-        ("Dead letter", [f"yes: `capsule-relay dead show {record.pack()}`" if told.standing.letter else "none"]),
+        ("Dead letter", _letter(told.letter)),
         ("Links", [f"{name.replace('_', ' ')}: {address}" for name, address in told.links.items()]),
         ("Could not be asked", [f"{side}: {why}" for side, why in told.unasked.items()]),
     ):
         found = list(body)
         if found:
-            said += ["", title, *(f"  {printable(line)}" for line in found)]
-    return said
+            shown += ["", title, *(f"  {printable(line)}" for line in found)]
+    return shown
 
 
 def _capsule(told: Explanation) -> Iterator[str]:
@@ -178,6 +180,42 @@ def _waiting(standing: Standing) -> Iterator[str]:
     yield f"attempt {standing.attempts + 1}" + (f"; {standing.deaths} runs ended with their worker" if standing.deaths else "")
     if standing.error:
         yield f"last error: {standing.error}: {standing.text}"
+
+
+def _letter(letter: Letter | None) -> Iterator[str]:
+    if letter is None:
+        yield "none"
+        return
+    sent = f"{letter.method} {letter.route} " if letter.route else ""
+    status = f"answered {letter.status}" if letter.status is not None else ""
+    yield f"{letter.id}, since {moment(letter.first_ms)}, last {moment(letter.last_ms)}, {_attempts(letter.attempts)}"
+    yield f"{letter.error}: {said(letter, letter.text)}"
+    if sent or status:
+        yield f"{sent}{status}".strip()
+    if letter.place is not None:
+        yield f"something newer is on its way ({letter.place}); it closes the letter if it succeeds"
+    yield letter.advice
+    yield f"more: `capsule-relay dead show {letter.id}`"
+
+
+def _letter_document(letter: Letter) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "error": letter.error,
+        "text": said(letter, letter.text),
+        "method": letter.method or None,
+        "route": letter.route or None,
+        "status": letter.status,
+        "attempts": letter.attempts,
+        "first": moment(letter.first_ms),
+        "last": moment(letter.last_ms),
+        "version": letter.version or None,
+        "advice": letter.advice,
+    }
+
+
+def _attempts(number: int) -> str:
+    return f"{number} attempt{'' if number == 1 else 's'}"
 
 
 def moment(ms: int | None) -> str | None:

@@ -128,7 +128,8 @@ def test_one_that_is_dead(world: World) -> None:
     )
     number = world.person("Dora", "member", email="dora@dead.example")
     told, text = explained(world, "person", number)
-    assert (told["state"], told["letter"], told["in"]) == ("dead", True, True)
+    assert (told["state"], told["letter"]["status"], told["in"]) == ("dead", 400, True)
+    assert f"more: `capsule-relay dead show {told['letter']['id']}`" in text
     assert [(call["method"], call["path"]) for call in told["would_send"]] == [("POST", "/members")]
     assert "a run would send POST /members" in text
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from workers.capsule.client import Capsule
     from workers.downstream.port import Downstream, Subject
     from workers.ledger import Entry
+    from workers.letters import Letter
     from workers.services import Services
     from workers.standing import Standing
 
@@ -56,9 +57,10 @@ def explain(services: Services, record: RecordKey) -> Explanation:
         raise Misconfigured(f"{record.connection} is not in relay.toml.", advice="Give the name of a connection that is there.")
     standing = standing_of(services.redis, record)
     entry = services.ledger.get(record)
+    letter = services.letters.of_record(record)
     stage = _Stage(services, connection, record)
     stage.play()
-    return _told(stage, connection, standing, entry)
+    return _told(stage, connection, standing=standing, entry=entry, letter=letter)
 
 
 class _Stage:
@@ -167,7 +169,9 @@ class _LookingAgenda(CollectingAgenda):
         return False
 
 
-def _told(stage: _Stage, connection: Connection, standing: Standing, entry: Entry | None) -> Explanation:
+def _told(
+    stage: _Stage, connection: Connection, *, standing: Standing, entry: Entry | None, letter: Letter | None
+) -> Explanation:
     subject, tap, record = stage.subject, stage.downstream, stage.record
     wanted = tap.wanted_ if isinstance(tap.wanted_, Wanted) else None
     there_id = tap.there_id or (entry.id if entry is not None else None)
@@ -199,6 +203,7 @@ def _told(stage: _Stage, connection: Connection, standing: Standing, entry: Entr
         ),
         entry=entry,
         standing=standing,
+        letter=letter,
         links=_links(stage, connection, resource, there_id),
         unasked=stage.unasked,
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mapping.agenda import RecordKey
     from mapping.trace import Step
     from workers.ledger import Entry
+    from workers.letters import Letter
     from workers.standing import Standing
 
 # What a person may type -> Capsule's kind in the agenda.
@@ -84,6 +85,7 @@ class Explanation:
     calls: tuple[Call, ...]
     entry: Entry | None
     standing: Standing
+    letter: Letter | None = field(repr=False)
     links: Mapping[str, str]
     unasked: Mapping[str, str]
 
@@ -109,7 +111,7 @@ def state_of(told: Explanation, *, gone: bool) -> str:
     """One of `STATES`. `gone`: Capsule was asked, and shows no such record."""
     standing = told.standing
     checks = (
-        ("dead", standing.letter),
+        ("dead", told.letter is not None),
         ("paused", standing.pause is not None and bool(standing.place)),
         ("waiting", standing.place == "due"),
         ("under way", bool(standing.place)),
