@@ -87,7 +87,7 @@ def summary(verdict: Verdict) -> str:
 
 
 def _keep(where: Path | None, folder: Path, name: str) -> None:
-    if where is not None:
+    if where is not None and (folder / "up.log").exists():
         where.mkdir(parents=True, exist_ok=True)
         with (folder / "up.log").open("rb") as log, (where / f"{name}.log").open("wb") as kept:
             shutil.copyfileobj(log, kept)

@@ -42,7 +42,7 @@ def kill_everything(scene: Scene) -> None:
 
 def kill_group(scene: Scene) -> None:
     """Both worker processes, the solo one and the clock at the same moment."""
-    while scene.wait(3.0, 8.0):
+    while scene.wait(2.0, 8.0):
         group: tuple[Kind, ...] = ("worker child", "worker master", "clock", "receiver")
         for kind in group:
             scene.kill(kind)
@@ -163,9 +163,8 @@ def unreachable(scene: Scene) -> None:
 def expired(scene: Scene) -> None:
     """OfficeRnD's token ends in the middle of the work, again and again; at most five may be asked for in a minute."""
     scene.installation.officernd.control("POST", "limits", {"token_minute": 5, "minute_seconds": 10})
-    while scene.wait(2.0, 4.0):
+    while scene.wait(1.0, 4.0):
         scene.strike("officernd", route=scene.chance.choice(("GET *", "PUT *")), kind="token_expired", count=1)
-    scene.installation.officernd.control("POST", "limits", {"minute_seconds": 60})
 
 
 # ---------------------------------------------------------------------- deliveries
@@ -180,11 +179,23 @@ def nothing(scene: Scene) -> None:
 CASES: dict[str, Case] = {
     case.name: case
     for case in (
-        Case("kill-receiver", "1", "kill -9 of the receiver", killing("receiver", every=(0.5, 3.0))),
-        Case("kill-worker", "2", "kill -9 of worker child or master", killing("worker child", "worker master", every=(1.0, 5.0))),
-        Case("kill-clock", "2", "kill -9 of the clock", killing("clock", every=(0.5, 3.0))),
+        Case("kill-receiver", "1", "kill -9 of the receiver", killing("receiver", every=(0.5, 3.0)), short=False),
+        Case(
+            "kill-worker",
+            "2",
+            "kill -9 of worker child or master",
+            killing("worker child", "worker master", every=(1.0, 5.0)),
+            short=False,
+        ),
+        Case("kill-clock", "2", "kill -9 of the clock", killing("clock", every=(0.5, 3.0)), short=False),
         Case("kill-group", "2", "kill -9 of workers, clock and receiver at once", kill_group),
-        Case("kill-redis", "3", "kill -9 of Redis, started again with its append-only file", killing("redis", every=(1.0, 5.0))),
+        Case(
+            "kill-redis",
+            "3",
+            "kill -9 of Redis, started again with its append-only file",
+            killing("redis", every=(1.0, 5.0)),
+            short=False,
+        ),
         Case(
             "kill-all",
             "1-3, 14",
@@ -197,7 +208,7 @@ CASES: dict[str, Case] = {
         Case("redis-flap", "6", "connections to Redis cut every 0.5 to 2 s", flap, OWN),
         Case("redis-answers", "6", "answers of Redis lost", lose_answers, OWN),
         Case("redis-refuses", "7", "Redis out of memory, read-only, without replicas", refuse_writes),
-        Case("throttled", "8", "429 from both vendors, with and without Retry-After", throttled),
+        Case("throttled", "8", "429 from both vendors, with and without Retry-After", throttled, short=False),
         Case("storm", "9", "OfficeRnD down, then 500, 502, 504 and HTML", storm),
         Case("slow", "10, 12", "calls beyond their deadline, dripping bodies, writes applied late", slow),
         Case("unreachable", "10", "OfficeRnD refuses, hangs, loses answers (proxy)", unreachable, {"vendor_proxy": True}),
