@@ -12,7 +12,7 @@ What Redis holds (prefix `relay:`; R is `connection|kind|id`):
     born                  `run_id ms`: which server process this is, and since when writes may be trusted
     clean_stop            ms of a recorded clean stop: no write of ours can be under way from before it
     open                  zset R -> ms opened
-    seq                   hash R -> `tick lane` of its newest admission
+    seq                   hash R -> `tick lane [trace]` of its newest admission; the trace is for logs and decides nothing
     place                 hash R -> live | bulk | solo | due | parked | lease
     ready:<lane> due parked:<connection> leases      zset R -> ms
     lease                 hash R -> `token seq taken own foreign proc`
@@ -122,9 +122,9 @@ local function wait_until(R, due)
 end
 local function seq_of(R)
   local v = redis.call('HGET', 'relay:seq', R)
-  if not v then return 0, 'bulk' end
-  local t, lane = string.match(v, '^(%d+) (%a+)$')
-  return tonumber(t), lane
+  if not v then return 0, 'bulk', '' end
+  local t, lane, trace = string.match(v, '^(%d+) (%a+) ?(%S*)$')
+  return tonumber(t), lane, trace
 end
 local function ready(R, lane)
   leave(R, place_of(R))
@@ -176,15 +176,17 @@ local function hello()
   if clean then redis.call('DEL', 'relay:clean_stop') end
 end
 
--- opts: body, mark (both of a reconcile's finding)
-local function open_one(R, lane, why, body, mark)
+-- opts: body, mark (both of a reconcile's finding); trace: who opened it, for the log lines of its runs
+local function open_one(R, lane, why, body, mark, trace)
   local p = place_of(R)
-  local cur, was = seq_of(R)
+  local cur, was, told = seq_of(R)
   local use = body and p ~= 'lease'                                           -- [g: snap_lease]
     and cur < mark                                                            -- [g: snap_mark]
     and hnum('relay:seen', R) < mark                                          -- [g: snap_seen]
   local stays_live = lane == 'live' or (p and was == 'live')
-  redis.call('HSET', 'relay:seq', R, text(tick) .. (stays_live and ' live' or ' bulk'))
+  -- The newest opener's trace; what has none, or only found what an event had told already, leaves the one that is there.
+  if trace and trace ~= '' and (lane == 'live' or was == 'bulk') then told = trace end
+  redis.call('HSET', 'relay:seq', R, text(tick) .. (stays_live and ' live' or ' bulk') .. (told ~= '' and ' ' .. told or ''))
   if use then redis.call('HSET', 'relay:body', R, body)
   elseif p then redis.call('HDEL', 'relay:body', R) end                       -- [g: snap_drop]
   if why == 'event' or why == 'replay' then redis.call('HDEL', 'relay:attempts', R) end
@@ -208,14 +210,16 @@ end
 """
 
 OPEN: Final = r"""
--- open lane why mark with_bodies (R [body])...  -> number of records
-local lane, why, mark, with_bodies = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
+-- open lane why mark with_bodies traces (R [body])...  -> number of records
+-- traces: nothing, one for all, or one for each record in their order, 52 characters each (mapping/traceparent.py)
+local lane, why, mark, with_bodies, traces = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', ARGV[5]
 next_tick()   -- the first write of the script: without memory it is refused whole
 local n = 0
-for i = 5, #ARGV, with_bodies and 2 or 1 do
+local one = #traces <= 52 and traces
+for i = 6, #ARGV, with_bodies and 2 or 1 do
   local body = with_bodies and ARGV[i + 1] or nil
   if body == '' then body = nil end
-  open_one(ARGV[i], lane, why, body, mark or 0)
+  open_one(ARGV[i], lane, why, body, mark or 0, one or string.sub(traces, 52 * n + 1, 52 * n + 52))
   n = n + 1
 end
 flush()
@@ -234,7 +238,8 @@ return text(now)
 """
 
 TAKE: Final = r"""
--- take lane token proc L W -> nil | {R, body, attempts, foreign, now, expiry, opened, lane of the record, probing, seq, sent}
+-- take lane token proc L W
+--   -> nil | {R, body, attempts, foreign, now, expiry, opened, lane of the record, probing, seq, sent, trace}
 local lane, token, proc, L, W = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 if not redis.call('GET', 'relay:born') then hello() end
 local waiting = 'relay:ready:' .. lane
@@ -250,7 +255,7 @@ for _ = 1, 50 do
     local foreign = hnum('relay:intent', R)
     local since = born_ms()
     if now < since + W then foreign = math.max(foreign, since + W) end        -- [g: born]
-    local seq, own_lane = seq_of(R)
+    local seq, own_lane, trace = seq_of(R)
     write_lease(R, {token = token, seq = seq, taken = now, own = 0, foreign = foreign, proc = proc})
     redis.call('HSET', 'relay:place', R, 'lease')
     local body = redis.call('HGET', 'relay:body', R)
@@ -258,7 +263,7 @@ for _ = 1, 50 do
     local probing = redis.call('HGET', 'relay:probe', connection_of(R)) == R
     return {R, body or '', hnum('relay:attempts', R), text(foreign), text(now), text(now + L),
             redis.call('ZSCORE', 'relay:open', R) or text(now), own_lane, probing and 1 or 0, text(seq),
-            redis.call('HGET', 'relay:sent', R) or ''}
+            redis.call('HGET', 'relay:sent', R) or '', trace}
   end
 end
 if redis.call('ZCARD', waiting) > 0 then ring(lane) end

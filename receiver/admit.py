@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from receiver.store import StoreAway
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 LARGEST_BATCH: Final = 1_000
 """Records in one call: a few milliseconds of Redis' time, in which it serves nobody else."""
@@ -32,6 +32,7 @@ class _Request:
     records: Sequence[str]
     since: float
     answer: asyncio.Future[None]
+    trace: str = ""
     begun: int = 0
 
     @property
@@ -40,19 +41,19 @@ class _Request:
 
 
 class Admission:
-    """Opens records by `call`, which takes packed record keys and raises StoreAway when they may not be in Redis.
+    """Opens records by `call`, which takes packed record keys with their traces and raises StoreAway if they may be lost.
 
     `patience_s` goes before LONGEST_WAIT_S where `call` has another way out than Redis.
     """
 
-    def __init__(self, call: Callable[[Sequence[str]], Awaitable[object]], *, patience_s: float | None = None) -> None:
+    def __init__(self, call: Callable[[Mapping[str, str]], Awaitable[object]], *, patience_s: float | None = None) -> None:
         self._call = call
         self._patience_s = patience_s
         self._queue: deque[_Request] = deque()
         self._waiting = 0
         self._runner: asyncio.Task[None] | None = None
 
-    async def admit(self, records: Sequence[str]) -> None:
+    async def admit(self, records: Sequence[str], trace: str = "") -> None:
         """Returns once every one of `records` is in the agenda. If it raises, some may be: a repeat does no harm.
 
         Raises:
@@ -62,7 +63,7 @@ class Admission:
             return
         if self._queue and self._waiting + len(records) > MOST_WAITING:
             raise StoreAway("too many deliveries are waiting")
-        request = _Request(records, time.monotonic(), asyncio.get_running_loop().create_future())
+        request = _Request(records, time.monotonic(), asyncio.get_running_loop().create_future(), trace)
         self._queue.append(request)
         self._waiting += len(records)
         if self._runner is None:
@@ -84,7 +85,7 @@ class Admission:
         finally:
             self._runner = None
 
-    async def _open(self, records: Sequence[str]) -> StoreAway | None:
+    async def _open(self, records: Mapping[str, str]) -> StoreAway | None:
         """Makes the call. Every error becomes an answer: a delivery must never wait for one that does not come."""
         try:
             await self._call(records)
@@ -94,9 +95,9 @@ class Admission:
             return StoreAway(type(error).__name__)
         return None
 
-    def _gather(self) -> tuple[list[str], list[_Request]]:
-        """The next batch, each record once, and the deliveries that it serves; the last one perhaps only in part."""
-        records: dict[str, None] = {}
+    def _gather(self) -> tuple[dict[str, str], list[_Request]]:
+        """The next batch, each record once with its newest trace, and the deliveries that it serves; the last perhaps in part."""
+        records: dict[str, str] = {}
         requests: list[_Request] = []
         oldest = time.monotonic() - (LONGEST_WAIT_S if self._patience_s is None else self._patience_s)
         while self._queue and len(records) < LARGEST_BATCH:
@@ -105,14 +106,14 @@ class Admission:
                 self._refuse(request, StoreAway("no answer in time"))
                 continue
             part = request.records[request.begun : request.begun + LARGEST_BATCH - len(records)]
-            records.update(dict.fromkeys(part))
+            records.update(dict.fromkeys(part, request.trace))
             request.begun += len(part)
             self._waiting -= len(part)
             requests.append(request)
             if request.left:
                 break
             self._queue.popleft()
-        return list(records), requests
+        return records, requests
 
     def _refuse(self, request: _Request, failure: StoreAway) -> None:
         if self._queue and self._queue[0] is request:

@@ -21,25 +21,33 @@ from receiver.signs import Signs
 from receiver.slow import cut_slow_senders
 from receiver.spool import Spool
 from receiver.store import Store
+from receiver.tracing import Traces
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection
 
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from receiver.settings import Settings
+    from receiver.tracing import Spans
 
 TICK_S: Final = 1.0
 """Seconds between two times at which counters and held-back log lines are written."""
 
 
-def build(settings: Settings, *, reload: Callable[[], Settings | None] | None = None, store: Store | None = None) -> ASGIApp:
+def build(
+    settings: Settings,
+    *,
+    reload: Callable[[], Settings | None] | None = None,
+    store: Store | None = None,
+    spans: Spans | None = None,
+) -> ASGIApp:
     """The receiver as an ASGI application. Nothing is connected before the first request.
 
     `reload` is asked once a second and gives other settings when the rules file has changed; of those the connections count.
-    `store` stands in for Redis in tests.
+    `store` stands in for Redis in tests. `spans`: who exports them.
     """
     if store is None:
         texts = {"open": SCRIPTS["open"], "count": counts.COUNT, "look": letters.LOOK, "keep": letters.KEEP, "sign": SIGN}
@@ -48,8 +56,10 @@ def build(settings: Settings, *, reload: Callable[[], Settings | None] | None = 
     tally = counts.Counts()
     refusals = Refusals()
 
-    async def open_records(records: Sequence[str]) -> None:
-        await store.script("open", "live", "event", "", "0", *records)
+    async def open_records(records: Collection[str]) -> None:
+        # What comes from a delivery has its trace beside it; what comes from the spool has none any more.
+        traces = "".join(records.values()) if isinstance(records, dict) else ""
+        await store.script("open", "live", "event", "", "0", traces, *records)
 
     shelter = Shelter(
         open_records,
@@ -86,6 +96,8 @@ def build(settings: Settings, *, reload: Callable[[], Settings | None] | None = 
             await tally.flush(store)
             await signs.end()
             await store.close()
+            if spans is not None:
+                spans.close()
 
     hooks = Hooks(
         settings,
@@ -93,6 +105,7 @@ def build(settings: Settings, *, reload: Callable[[], Settings | None] | None = 
         letters=shelter,
         counts=tally,
         refusals=refusals,
+        traces=Traces(spans),
     )
     health = Health(store, shelter)
     rest = Starlette(

@@ -8,8 +8,6 @@ after a few of them (reference/capsule.md §1.9).
 from __future__ import annotations
 
 import asyncio
-import itertools
-import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -33,12 +31,15 @@ if TYPE_CHECKING:
     from receiver.log import Refusals
     from receiver.settings import Connection, Settings
     from receiver.shelter import Shelter
+    from receiver.tracing import Delivery, Traces
 
     Headers = Sequence[tuple[bytes, bytes]]
 
 ANSWER_S: Final = 1.6
 """Seconds after which a delivery that Redis has not taken is answered 503. Admission keeps within it by itself."""
 RETRY_AFTER_S: Final = 5
+CAPSULE_ROUTE: Final = "/hooks/capsule/{connection}/{token}"
+SIGNED_ROUTE: Final = "/hooks/signed/{connection}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +98,21 @@ class _Read:
 class Hooks:
     """Answers `/hooks/capsule/{connection}/{token}` and `/hooks/signed/{connection}`."""
 
-    def __init__(self, settings: Settings, *, admission: Admission, letters: Shelter, counts: Counts, refusals: Refusals) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        admission: Admission,
+        letters: Shelter,
+        counts: Counts,
+        refusals: Refusals,
+        traces: Traces,
+    ) -> None:
         self._admission = admission
         self._letters = letters
         self._counts = counts
         self._refusals = refusals
-        # A trace id is a number of this process and a running one: as unique as a random one, for a fraction of its price.
-        self._process = secrets.token_hex(4)
-        self._numbers = itertools.count(1)
+        self._traces = traces
         self.take_over(settings)
 
     def take_over(self, settings: Settings) -> None:
@@ -156,9 +164,12 @@ class Hooks:
         except body.BodyTooSlow:
             raise _Refused(TOO_SLOW, connection=name) from None
         encoding = body.header(headers, b"content-encoding").decode("latin-1")
+        # Only who has signed names a trace of its own: an address may leak, and lines must not be joined by strangers.
+        trace = self._traces.begin(headers, route=SIGNED_ROUTE) if token is None else self._traces.begin(route=CAPSULE_ROUTE)
         try:
-            await self._admit(name, sent, encoding, began)
+            await self._admit(name, sent, encoding, began, trace)
         except StoreAway as away:
+            trace.end(TRY_AGAIN.status)
             raise _Refused(TRY_AGAIN, connection=name, reason=away.reason) from None
         return ACCEPTED
 
@@ -178,7 +189,7 @@ class Hooks:
             raise _Refused(BAD_SIGNATURE, connection=name, reason="no signature matches")
         return sent
 
-    async def _admit(self, name: str, sent: bytes, encoding: str, began: float) -> None:
+    async def _admit(self, name: str, sent: bytes, encoding: str, began: float, trace: Delivery) -> None:
         """Opens what an authentic delivery concerns, and keeps it as a letter if it cannot be read.
 
         Raises:
@@ -192,7 +203,7 @@ class Hooks:
             wanted = [RecordKey(member, kind, number).pack() for kind, number in read.records if kind in kinds]
             records += wanted
             opened.append((member, len(wanted)))
-        await self._admission.admit(records)
+        await self._admission.admit(records, trace.packed)
         if read.fault:
             kept = await self._letters.keep(
                 name, body=sent, reason=read.fault, event=read.event, encoding=encoding[:64], opened=len(records), by=by
@@ -204,10 +215,11 @@ class Hooks:
         self._note_admission(opened, readable=not read.fault)
         fields: dict[str, str | int | float] = {"connection": name, "hook": read.event, "records": len(records), "status": 202}
         fields["ms"] = round((time.perf_counter() - began) * 1000, 2)
-        fields["trace"] = f"{self._process}{next(self._numbers):08x}"
+        fields["trace"] = trace.id
         if read.fault:
             fields["reason"] = read.fault
         say(sort, fields)
+        trace.end(ACCEPTED.status, fields)
 
     def _note_admission(self, opened: list[tuple[str, int]], *, readable: bool) -> None:
         for member, number in opened:

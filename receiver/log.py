@@ -1,7 +1,8 @@
 """What the receiver says on standard error: one JSON line per delivery, or one readable line at a terminal.
 
-A line has an event, a connection, a number of records, a status, milliseconds and a trace id. It never has a body, a
-token, a path or a query string, because nothing here is given one.
+The settings of the workers hold here too (`RELAY_LOG_FORMAT`, `RELAY_LOG_LEVEL`). A line has an event, a connection, a
+number of records, a status, milliseconds and a trace id. It never has a body, a token, a path or a query string, because
+nothing here is given one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ SAME_LINE_S: Final = 1.0
 """Seconds within which equal lines that anybody can cause become one with a count."""
 
 _LEVELS: Final = {"error": "ERROR", "warning": "WARN "}
+_RANKS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
 class _Sink:
@@ -31,6 +33,8 @@ class _Sink:
         self._lines: list[str] = []
         self._stream: TextIO | None = None
         self._tty = False
+        self.form = "auto"
+        self.least = 0
         self._second = 0
         self._stamp = ""
 
@@ -39,7 +43,7 @@ class _Sink:
         now = time.time()
         if self._stream is not sys.stderr:
             self._stream = sys.stderr
-            self._tty = self._stream.isatty()
+            self._tty = self.form == "text" or (self.form == "auto" and self._stream.isatty())
         if int(now) != self._second:
             self._second = int(now)
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
@@ -72,8 +76,15 @@ _SINK: Final = _Sink()
 
 
 def say(event: str, fields: Mapping[str, str | int | float], *, level: str = "info") -> None:
-    """Writes one line."""
-    _SINK.write(_SINK.render(event, level, fields))
+    """Writes one line, if its level is one of those that are wanted."""
+    if _RANKS[level] >= _SINK.least:
+        _SINK.write(_SINK.render(event, level, fields))
+
+
+def configure(form: str, level: str) -> None:
+    """Sets the form (`text`, `json`, else `auto`) and the least level of the lines. `capsule-relay check` judges the words."""
+    _SINK.form = form.strip().lower() or "auto"
+    _SINK.least = _RANKS.get(level.strip().lower(), _RANKS["info"])
 
 
 class Refusals:

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from receiver import log, slow
+from receiver import log, slow, tracing
 from receiver.app import build
 from receiver.rules_watch import RulesWatch
 from receiver.settings import SettingsInvalid, load
@@ -25,6 +25,7 @@ def app() -> ASGIApp:
     Raises:
         SystemExit: the settings cannot be used; every fault has been named on standard error.
     """
+    log.configure(os.environ.get("RELAY_LOG_FORMAT", ""), os.environ.get("RELAY_LOG_LEVEL", ""))
     log.tame_uvicorn()
     slow.watch()
     environ = dict(os.environ)
@@ -34,7 +35,7 @@ def app() -> ASGIApp:
     except SettingsInvalid as invalid:
         sys.stderr.write(f"The receiver cannot start. To mend:\n{invalid}\n")
         raise SystemExit(2) from None
-    built = build(settings, reload=watch.look)
+    built = build(settings, reload=watch.look, spans=tracing.start(environ))
     # What is loaded by now stays, so the collector need not look at it again.
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY)

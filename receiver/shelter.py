@@ -23,7 +23,7 @@ from receiver.spool import SpoolRefused
 from receiver.store import StoreAway
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from receiver.counts import Counts
     from receiver.letters import Letters
@@ -49,7 +49,7 @@ class Shelter:
 
     def __init__(
         self,
-        call: Callable[[Sequence[str]], Awaitable[object]],
+        call: Callable[[Collection[str]], Awaitable[object]],
         *,
         letters: Letters,
         counts: Counts,
@@ -88,8 +88,8 @@ class Shelter:
             except StoreAway as away:
                 say("spool.unusable", {"reason": away.reason, "action": "answers 503 while Redis is away"}, level="error")
 
-    async def open(self, records: Sequence[str]) -> None:
-        """Opens records in Redis, or keeps them until they can be.
+    async def open(self, records: Collection[str]) -> None:
+        """Opens records in Redis, or keeps them until they can be. Their traces, if they have any, are not kept.
 
         Raises:
             StoreAway: neither was possible.

@@ -17,7 +17,9 @@ from redis.retry import Retry
 
 from mapping.agenda import LANES, RecordKey, key
 from mapping.scripts import SCRIPTS
+from mapping.traceparent import Trace
 from workers.errors import LeaseLost, QueueAway
+from workers.tracing import current_packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -81,7 +83,7 @@ class Taken:
     """A record that this worker may work on until `expiry_ms`.
 
     `foreign_ms` is until when another's write may still land (0: never), and `sent` names the fields that such writes set;
-    `now_ms` is Redis' clock at the moment of `take`.
+    `now_ms` is Redis' clock at the moment of `take`. `trace` is that of its newest opener, if it had one.
     """
 
     record: RecordKey
@@ -96,6 +98,7 @@ class Taken:
     probing: bool
     seq: int
     sent: frozenset[str] = frozenset()
+    trace: Trace | None = None
 
     @property
     def read_back(self) -> bool:
@@ -125,11 +128,13 @@ class Agenda:
     def open(self, records: Iterable[RecordKey], *, lane: Lane, why: Why) -> int:
         """Notes that these records may have changed. Once this has answered they will be brought in step.
 
+        Their runs go on with the trace of the caller, if it works in one (`workers/tracing.py`).
+
         Returns:
             How many were noted, each mention counted.
         """
         packed = [record.pack() for record in records]
-        return int(self._run("open", lane, why, "", "0", *packed)) if packed else 0
+        return int(self._run("open", lane, why, "", "0", current_packed(), *packed)) if packed else 0
 
     def open_read(self, found: Sequence[tuple[RecordKey, bytes]], *, lane: Lane, mark: int, why: Why = "finding") -> int:
         """The same with what was read of each record after `mark`, so that nobody reads it again.
@@ -139,7 +144,7 @@ class Agenda:
         flat: list[str | bytes] = []
         for record, body in found:
             flat += (record.pack(), body)
-        return int(self._run("open", lane, why, str(mark), "1", *flat)) if flat else 0
+        return int(self._run("open", lane, why, str(mark), "1", current_packed(), *flat)) if flat else 0
 
     def mark(self) -> int:
         """A tick that everything admitted from now on is newer than."""
@@ -155,7 +160,7 @@ class Agenda:
         answer = self._run("take", lane, token, proc, self.timing.lease_ms, self.timing.window_ms)
         if answer is None:
             return None
-        packed, body, attempts, foreign, now, expiry, opened, own_lane, probing, seq, sent = answer
+        packed, body, attempts, foreign, now, expiry, opened, own_lane, probing, seq, sent, trace = answer
         return Taken(
             record=RecordKey.unpack(packed.decode()),
             token=token,
@@ -169,6 +174,7 @@ class Agenda:
             probing=bool(probing),
             seq=int(seq),
             sent=frozenset(sent.decode().split("\n")) if sent else frozenset(),
+            trace=Trace.unpack(trace.decode()),
         )
 
     def hold(self, record: RecordKey, token: str, *, writing: bool, names: Sequence[str] = ()) -> int:

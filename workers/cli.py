@@ -161,11 +161,13 @@ def clock() -> None:
         os._exit(1)
 
     threading.Thread(target=listen, name="signals", daemon=True).start()
-    from workers.clock import run  # noqa: PLC0415 - loaded when used, so that every command starts fast
+    from workers import tracing  # noqa: PLC0415 - loaded when used, so that every command starts fast
+    from workers.clock import run  # noqa: PLC0415 - the same
     from workers.log import configure  # noqa: PLC0415 - the same
 
     settings = load(os.environ)
     configure(settings.log_format, settings.log_level, process="clock")
+    tracing.start(os.environ, process="clock")
     run(settings, stop)
 
 

@@ -17,6 +17,7 @@ import httpx
 
 from workers.answers import Answer
 from workers.errors import Misconfigured, NoAnswer, SystemDown
+from workers.tracing import traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,6 +90,7 @@ class Http:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    @traced
     def request(
         self,
         method: str,

@@ -11,14 +11,19 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback
 from typing import TYPE_CHECKING, Final, TextIO
 
 import structlog
+
+from mapping.errors import MappingError
+from workers.errors import WorkerError
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 HIDDEN: Final = "[hidden]"
+MOST_CAUSES: Final = 10
 
 # A field whose name ends so holds what must not be read, whatever its value looks like.
 _FIELDS: Final = re.compile(
@@ -67,6 +72,27 @@ def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
+def without_words(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """A structlog processor that tells of an exception its types and places, and the text only of what is ours.
+
+    Anybody else's text may quote the value that it could not digest, such as a name, which no pattern finds.
+    """
+    given = event.pop("exc_info", None)
+    if isinstance(given, BaseException):
+        error: BaseException | None = given
+    else:
+        error = given[1] if isinstance(given, tuple) else sys.exc_info()[1] if given else None
+    told: list[str] = []
+    while error is not None and len(told) < MOST_CAUSES:
+        ours = isinstance(error, WorkerError | MappingError)
+        what = f"{type(error).__module__}.{type(error).__qualname__}" + (f": {error}" if ours else "")
+        told.append("".join(traceback.format_tb(error.__traceback__)) + what)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if told:
+        event["exception"] = "\nafter:\n".join(told)
+    return event
+
+
 def configure(form: str = "auto", level: str = "INFO", *, process: str = "", stream: TextIO | None = None) -> None:
     """Sends every log line of this process, our own and the libraries', through one renderer to standard error.
 
@@ -83,7 +109,7 @@ def configure(form: str = "auto", level: str = "INFO", *, process: str = "", str
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _named(process),
         structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
+        without_words,
         redact,
     ]
     if form == "text" or (form == "auto" and terminal):

@@ -7,6 +7,7 @@ import os
 import dramatiq
 from dramatiq.middleware import CurrentMessage
 
+from workers import tracing
 from workers.actors import register
 from workers.agenda import connect
 from workers.broker import BellBroker
@@ -24,7 +25,8 @@ def setup() -> None:
         SettingsInvalid: the environment or `relay.toml` is wrong; every fault is named.
     """
     settings = load(os.environ)
-    configure(settings.log_format, settings.log_level)
+    configure(settings.log_format, settings.log_level, process="worker")
+    tracing.start(os.environ, process="worker")
     services = build(settings)
     broker = BellBroker(
         connect(services.redis_url), middleware=[CurrentMessage(), ProcessLife(services, RulesWatch(services).look)]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from workers import tracing
 from workers.flows.reconcile import Outcome, full_sync, incremental_sync
 from workers.flows.rehearse import Rehearsal, rehearse
 from workers.log import configure
@@ -119,7 +120,7 @@ def run_sync(settings: Settings, connection: str, *, redis_url: str, wish: Wish,
     services = build(replace(settings, redis_url=redis_url))
     try:
         services.start()
-        with contextlib.nullcontext(_silent) if quiet else shown_on(sys.stderr) as progress:
+        with contextlib.nullcontext(_silent) if quiet else shown_on(sys.stderr) as progress, tracing.work("reconcile"):
             if wish.dry_run:
                 return Forecast(rehearse(services, connection, progress, full=wish.full, allow_release=wish.allow_release))
             if wish.full:

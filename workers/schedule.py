@@ -13,6 +13,7 @@ import redis
 
 from mapping import drift
 from mapping.errors import MappingError
+from workers import tracing
 from workers.errors import QueueAway, WorkerError
 from workers.flows.reconcile import full_sync, incremental_sync, memory, memory_key, was_synced
 from workers.rules_watch import RulesWatch
@@ -74,24 +75,29 @@ class Reconciles:
                 return
             # Noted before, so that a pass which ends the process or fails is not begun again at once.
             services.redis.hset(memory_key(name), "not_before", str(now + AGAIN_MS))
-            if what == "full":
-                run = full_sync(services, name, wait=False, resume=True)
-            else:
-                run = incremental_sync(services, name, wait=False)
-            services.redis.hset(memory_key(name), "looked", str(now))
-            services.redis.hdel(memory_key(name), "not_before")
-            log.info(
-                "reconcile",
-                connection=name,
-                pass_=what,
-                found=run.found,
-                opened=run.opened,
-                findings=dict(run.findings),
-                guarded=run.guarded,
-                resumed=run.resumed,
-                seconds=round(run.seconds, 1),
-            )
+            with tracing.work("reconcile", connection=name, kind=what):
+                self._run(name, what, now)
         except (QueueAway, redis.RedisError) as error:
             log.warning("reconcile", connection=name, error=type(error).__name__, text=str(error), action="tried again")
         except (WorkerError, MappingError) as error:
             log.warning("reconcile", connection=name, error=type(error).__name__, text=str(error), action="tried again")
+
+    def _run(self, name: str, what: Due, now: int) -> None:
+        services = self.services
+        if what == "full":
+            run = full_sync(services, name, wait=False, resume=True)
+        else:
+            run = incremental_sync(services, name, wait=False)
+        services.redis.hset(memory_key(name), "looked", str(now))
+        services.redis.hdel(memory_key(name), "not_before")
+        services.log.info(
+            "reconcile",
+            connection=name,
+            pass_=what,
+            found=run.found,
+            opened=run.opened,
+            findings=dict(run.findings),
+            guarded=run.guarded,
+            resumed=run.resumed,
+            seconds=round(run.seconds, 1),
+        )

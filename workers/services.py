@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet, MultiFernet
 
 from mapping.agenda import RecordKey
 from mapping.keys import fernet_keys, lookup_hash
-from workers import retry
+from workers import retry, tracing
 from workers.accounts import SignInPause, owner_of
 from workers.agenda import Agenda, Timing, connect
 from workers.breaker import Breaker
@@ -87,6 +87,7 @@ class Services:
         self.stopping.set()
         self.http.close()
         self.redis.close()
+        tracing.end()
 
     def exchange(self, connections: Mapping[str, Connection]) -> None:
         """Takes over other rules, all at once. Runs under way end with those that they began with."""

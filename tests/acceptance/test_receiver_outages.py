@@ -135,7 +135,7 @@ def test_each_delivery_is_one_json_line(own: Receiver) -> None:
         "status": 202,
     }
     assert 0 < line["ms"] < 2_000
-    assert len(line["trace"]) == 16
+    assert len(line["trace"]) == 32
     assert line["timestamp"].endswith("Z")
 
 

@@ -13,6 +13,7 @@ import orjson
 
 from mapping.agenda import LANES, RecordKey
 from mapping.scripts import SCRIPTS
+from workers import tracing
 from workers.agenda import Agenda, Taken, Timing
 from workers.errors import LeaseLost
 from workers.letters.letter import record_id
@@ -84,6 +85,7 @@ class Record:
     duplicates: int = 0
     letter_events: int | None = None  # events admitted when it was buried
     discarded: int | None = None  # events admitted when a person discarded its letter
+    trace: str | None = None  # of its newest event, while it is open
 
 
 CONTENT = ("a", "b", "c")
@@ -192,7 +194,9 @@ class World:
 
     def deliver(self, index: int, *, keep: bool) -> None:
         record = self.wire[index] if keep else self.wire.pop(index)
-        self.agenda.open([record.key], lane="live", why="event")
+        with tracing.work("delivery") as work:
+            self.agenda.open([record.key], lane="live", why="event")
+        record.trace = work.trace.id
         record.events += 1
         waiting = self.store.hget("relay:place", record.key.pack())
         if waiting == b"due":
@@ -230,6 +234,12 @@ class World:
             self.finish(worker)
         elif worker.state == "unsure":
             self.hand_back(worker, due=self.now + 700, spend=True, touched=True)
+        self._forget_closed()
+
+    def _forget_closed(self) -> None:
+        for record in self.records:
+            if not self.store.hexists("relay:seq", record.key.pack()):
+                record.trace = None
 
     def take(self, worker: Worker, lane: str) -> None:
         taken = self.agenda.take(lane, proc=worker.proc)  # type: ignore[arg-type]
@@ -240,6 +250,8 @@ class World:
         record = next(one for one in self.records if one.key == taken.record)
         worker.taken, worker.record, worker.state = taken, record, "taken"
         worker.version, worker.from_body, worker.wrote = -1, False, False
+        if record.trace and self.run_id == 1 and (taken.trace is None or taken.trace.id != record.trace):
+            raise Broken("a run does not have the trace of its record's newest event")
         if taken.body:
             version, events, ended = orjson.loads(taken.body)
             if events != record.events:
@@ -460,6 +472,7 @@ class World:
     def check(self) -> None:  # noqa: C901 - a list of promises, one after the other
         """I1, I3 and I8 to I10 as they can be seen from outside."""
         self.steps += 1
+        self._forget_closed()
         pipe = self.store.pipeline(transaction=True)
         pipe.zrange("relay:open", 0, -1)
         pipe.hkeys("relay:seq")

@@ -12,7 +12,7 @@ from receiver.admit import LARGEST_BATCH, MOST_WAITING, Admission
 from receiver.store import StoreAway
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
 
 class Calls:
@@ -20,10 +20,12 @@ class Calls:
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
+        self.traces: list[list[str]] = []
         self.gates: list[asyncio.Future[None]] = []
 
-    async def __call__(self, records: Sequence[str]) -> None:
+    async def __call__(self, records: Mapping[str, str]) -> None:
         self.batches.append(list(records))
+        self.traces.append(list(records.values()))
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gates.append(gate)
         await gate
@@ -67,6 +69,23 @@ def test_what_arrives_during_a_call_shares_the_next_and_is_answered_after_it() -
         last = asyncio.create_task(admission.admit(["e"]))
         (await calls.number(3)).set_result(None)
         await last
+
+    asyncio.run(story())
+
+
+def test_each_record_takes_the_newest_delivery_s_trace_along() -> None:
+    async def story() -> None:
+        calls = Calls()
+        admission = Admission(calls)
+        first = asyncio.create_task(admission.admit(["a"], "trace 1"))
+        gate = await calls.number(1)
+        later = [asyncio.create_task(admission.admit(*told)) for told in ((["b", "c"], "trace 2"), (["c", "d"], "trace 3"))]
+        await settle()
+        gate.set_result(None)
+        (await calls.number(2)).set_result(None)
+        await asyncio.gather(first, *later)
+        assert calls.batches == [["a"], ["b", "c", "d"]]
+        assert calls.traces == [["trace 1"], ["trace 2", "trace 3", "trace 3"]]
 
     asyncio.run(story())
 

@@ -14,6 +14,7 @@ from receiver import body
 from receiver.hooks import Hooks
 from receiver.log import Refusals
 from receiver.settings import Connection, Settings
+from receiver.tracing import Traces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +39,7 @@ class Parts:
         self.kept = 0
         self.counted: dict[str, int] = {}
 
-    async def admit(self, records: list[str]) -> None:
+    async def admit(self, records: list[str], _: str = "") -> None:
         self.admitted += records
 
     async def keep(self, _: str, **__: object) -> bool:
@@ -68,7 +69,8 @@ def ask(parts: Parts, messages: Iterable[dict[str, Any]], **scope: Any) -> list[
         sent.append(message)
 
     whole = {"type": "http", "method": "POST", "path": PATH, "root_path": "", "headers": [], **scope}
-    door = Hooks(SETTINGS, admission=parts, letters=parts, counts=parts, refusals=Refusals())  # type: ignore[arg-type]
+    admitting: Any = parts
+    door = Hooks(SETTINGS, admission=admitting, letters=admitting, counts=admitting, refusals=Refusals(), traces=Traces())
     asyncio.run(door(whole, receive, send))
     return sent
 
@@ -106,7 +108,7 @@ def test_a_path_below_a_mount_point_is_understood() -> None:
 
 def test_a_fault_of_ours_is_answered_503_and_told_without_its_text(capsys: pytest.CaptureFixture[str]) -> None:
     class Broken(Parts):
-        async def admit(self, records: list[str]) -> None:
+        async def admit(self, records: list[str], _: str = "") -> None:
             raise ZeroDivisionError("canary " + records[0])
 
     parts = Broken()

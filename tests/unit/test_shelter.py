@@ -16,7 +16,7 @@ from receiver.spool import Spool, read
 from receiver.store import StoreAway
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection
     from pathlib import Path
 
 SECRET = "s" * 32
@@ -31,7 +31,7 @@ class Redis:
         self.probes = 0
         self.held: dict[Any, bytes] = {}
 
-    async def open(self, records: Sequence[str]) -> None:
+    async def open(self, records: Collection[str]) -> None:
         self.probes += not records
         if not self.well:
             raise StoreAway("gone")
@@ -126,10 +126,10 @@ def test_what_redis_does_not_take_is_on_the_disk_when_the_answer_comes_and_in_re
 
 def test_while_redis_is_away_no_delivery_waits_for_it(tmp_path: Path) -> None:
     async def story(redis: Redis, made: Shelter) -> None:
-        asked: list[Sequence[str]] = []
+        asked: list[list[str]] = []
 
-        async def call(records: Sequence[str]) -> None:
-            asked.append(records)
+        async def call(records: Collection[str]) -> None:
+            asked.append(list(records))
             await redis.open(records)
 
         made._call = call
@@ -188,7 +188,7 @@ def test_a_replay_that_is_cut_short_keeps_the_file_and_is_repeated_whole(tmp_pat
     async def story(redis: Redis, made: Shelter) -> None:
         await made.open([f"a|party|{number}" for number in range(6)])
 
-        async def call(records: Sequence[str]) -> None:
+        async def call(records: Collection[str]) -> None:
             if len(redis.calls) == 1:
                 redis.well = False
             await redis.open(records)

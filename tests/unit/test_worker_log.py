@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from workers import log
+from workers.errors import SystemDown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,3 +123,35 @@ def test_a_level_below_the_chosen_one_is_not_written() -> None:
     log.get("workers").warning("loud")
     assert "quiet" not in stream.getvalue()
     assert "loud" in stream.getvalue()
+
+
+def test_a_stranger_s_exception_is_told_by_type_and_place_alone(said: io.StringIO) -> None:
+    def digest() -> None:
+        try:
+            fail("invalid literal: 'Canary Person'")
+        except ValueError as error:
+            raise KeyError("Canary") from error
+
+    try:
+        digest()
+    except KeyError as error:
+        log.get("workers").exception("bug")
+        log.get("workers").error("bug", exc_info=error)
+        logging.getLogger("library").exception("failed")
+    lines = [json.loads(line) for line in said.getvalue().splitlines()]
+    assert len(lines) == 3
+    for line in lines:
+        assert "builtins.KeyError\nafter:\n" in line["exception"]
+        assert "builtins.ValueError" in line["exception"]
+        assert "test_worker_log.py" in line["exception"]
+        # The quoted lines of our own source are no data; the values are.
+        assert "Canary Person'\nafter" not in line["exception"]
+        assert not line["exception"].endswith("Person'")
+
+
+def test_our_own_exceptions_keep_their_words(said: io.StringIO) -> None:
+    try:
+        raise SystemDown("capsule: GET /parties: 503")
+    except SystemDown:
+        log.get("workers").exception("bug")
+    assert last(said)["exception"].endswith("workers.errors.SystemDown: capsule: GET /parties: 503")  # type: ignore[attr-defined]

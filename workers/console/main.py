@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from workers import tracing
 from workers.console.app import build
 from workers.log import configure
 from workers.services import build as build_services
@@ -27,4 +28,5 @@ def app() -> ASGIApp:
         sys.stderr.write(f"The console cannot start. To mend: {invalid}\n")
         raise SystemExit(2) from None
     configure(settings.log_format, settings.log_level, process="console")
+    tracing.start(os.environ, process="console")
     return build(build_services(settings))

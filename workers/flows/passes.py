@@ -10,18 +10,20 @@ where it was, and needs as much memory for a hundred thousand records as for ten
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from mapping import drift
 from mapping.agenda import LETTERS, RecordKey, key, ledger_key, tally_key
 from mapping.errors import UnreadableRecord
+from workers import tracing
+from workers.capsule.client import Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mapping.agenda import Why
     from mapping.drift import Finding
-    from workers.capsule.client import Page
     from workers.downstream.port import Shown
     from workers.ledger import Entry
     from workers.services import Services
@@ -101,7 +103,22 @@ class Pass:
         self.count("pages_downstream", 1)
 
     def page(self, kind: str, mark: int, page: Page | Sequence[Mapping[str, Any]]) -> None:
-        """A page of Capsule's list, asked for after `mark`: opens what differs, and sets aside what would be released."""
+        """A page of Capsule's list, asked for after `mark`: opens what differs, and sets aside what would be released.
+
+        It has a trace of its own, which the runs of what it opens go on with; its log line names that of the pass as well.
+        """
+        began, whole = time.monotonic(), tracing.current()
+        with tracing.work("page", connection=self.name, kind=kind, found=len(page)) as work:
+            opened, leaving = self._page(kind, mark, page)
+            line = {"found": len(page), "opened": opened, "set_aside": leaving}
+            line |= {"page": page.number} if isinstance(page, Page) else {}
+            named = {"part_of": whole.id} if whole is not None else {}
+            work.tell(**line, **named)
+            ms = round((time.monotonic() - began) * 1000)
+            self.services.log.info("page", connection=self.name, kind=kind, **line, **named, ms=ms)
+
+    def _page(self, kind: str, mark: int, page: Page | Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+        """Returns how many records were opened, and how many were set aside."""
         # Organisations first: a person whose company is not there yet has to wait for it.
         bodies = {f"{kind}|{body['id']}": body for body in sorted(page, key=lambda body: body.get("type") == "person")}
         fields = list(bodies)
@@ -124,6 +141,7 @@ class Pass:
         self.add("leaving", leaving)
         self.add("seen", fields)
         self.count("pages", 1)
+        return sum(len(records) for records in opened.values()), len(leaving)
 
     def _compare(
         self, kind: str, body: Mapping[str, Any], entry: Entry | None, others: Mapping[str, Entry | None], *, letter: bool

@@ -15,7 +15,7 @@ from mapping.drift import ACCOUNT, NO_ACCOUNT, PASSES_ON, account, agrees
 from mapping.errors import MappingError
 from mapping.plan import Held, Waits
 from mapping.records import Gone, Organisation, Person
-from workers import errors
+from workers import errors, tracing
 from workers.flows.fanout import GONE, concerns_others, fan_out, passes_on, rests_on
 from workers.flows.read import read_subject
 from workers.flows.run import Run
@@ -65,6 +65,15 @@ class WaitForQuiet(Exception):
 
 def synchronise(services: Services, taken: Taken) -> None:
     """Works on one leased record until it is done, handed back or buried. Never raises what a record can cause."""
+    record = taken.record.pack()
+    with tracing.work("record", follows=taken.trace, record=record, lane=taken.lane, attempt=taken.attempts + 1) as work:
+        line = _synchronise(services, taken)
+        work.tell(**{name: line[name] for name in ("end", "plan", "writes", "held", "waited_ms") if name in line})
+        if "error" in line:
+            work.failed(line["error"])
+
+
+def _synchronise(services: Services, taken: Taken) -> dict[str, Any]:
     run = Run(services, taken)
     began = time.monotonic()
     line: dict[str, Any] = {"record": taken.record.pack(), "lane": taken.lane, "attempt": taken.attempts + 1}
@@ -94,6 +103,7 @@ def synchronise(services: Services, taken: Taken) -> None:
         services.log.exception("bug", record=taken.record.pack(), kind=type(bug).__name__)
         _fail(run, errors.Temporary(f"{type(bug).__name__} in our own code; see the log."), line)
     services.log.info("record", **line, ms=round((time.monotonic() - began) * 1000))
+    return line
 
 
 def bring_in_step(run: Run, line: dict[str, Any]) -> Conclusion:
