@@ -150,8 +150,5 @@ def test_a_stranger_s_exception_is_told_by_type_and_place_alone(said: io.StringI
 
 
 def test_our_own_exceptions_keep_their_words(said: io.StringIO) -> None:
-    try:
-        raise SystemDown("capsule: GET /parties: 503")
-    except SystemDown:
-        log.get("workers").exception("bug")
+    log.get("workers").error("bug", exc_info=SystemDown("capsule: GET /parties: 503"))
     assert last(said)["exception"].endswith("workers.errors.SystemDown: capsule: GET /parties: 503")  # type: ignore[attr-defined]
