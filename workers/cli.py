@@ -291,6 +291,7 @@ def sync(  # noqa: PLR0917 - each is an option of the command
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return when what differs is in the agenda.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing anywhere.")] = False,
     allow_release: Annotated[bool, typer.Option("--allow-release", help="Release even more than the guard lets pass.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and show how it goes on until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring the other side in step with the account, and wait until it is.
@@ -301,6 +302,14 @@ def sync(  # noqa: PLR0917 - each is an option of the command
     from workers.progress import Wish, run_sync  # noqa: PLC0415 - loaded when used, so that every command starts fast
 
     wish = Wish(full=full, wait=not no_wait, allow_release=allow_release, dry_run=dry_run)
+    if watch:
+        from workers.watch import sync_and_watch  # noqa: PLC0415 - the same
+
+        if dry_run or no_wait:
+            raise Mistake("--watch goes with neither --dry-run nor --no-wait", "Leave one of them out.")
+        raise typer.Exit(
+            sync_and_watch(settings, known(settings, name), redis_url=find_redis(settings), wish=wish, as_json=as_json)
+        )
     result = run_sync(settings, known(settings, name), redis_url=find_redis(settings), wish=wish, quiet=as_json)
     if as_json:
         print_json(result.document())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -303,3 +304,27 @@ def outcomes(system: System) -> dict[str, int]:
     with system.store() as store:
         tally = store.hgetall(f"relay:tally:{NAME}")
     return {what.decode(): int(number) for what, number in tally.items() if int(number)}
+
+
+def test_a_watched_sync_says_how_it_goes_on_until_it_is_interrupted(system: System) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workers", "sync", NAME, "--watch", "--json"],
+        cwd=ROOT,
+        env=system.env | {"REDIS_URL": system.redis_url()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    first, then = json.loads(process.stdout.readline()), json.loads(process.stdout.readline())
+    assert (first["waited"], first["ok"]) == (True, True)
+    assert (then["waiting"], then["letters"], then["guard"], then["paused"]) == (0, 0, 0, "")
+    # What others do meanwhile is shown too
+    made = system.party(type="person", firstName="Watched", lastName="Person", tags=[{"name": "member"}])
+    sync(system)
+    while json.loads(process.stdout.readline())["tally"]["in_step"] == then["tally"]["in_step"]:
+        assert process.poll() is None
+    assert system.linked("members", made["id"])
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    process.stdout.close()
