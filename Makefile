@@ -5,6 +5,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 TEST_ARGS ?=
+# The benchmarks' peers live apart from the project's own packages.
+BENCH ?= build/bench-venv
 FILES ?=
 
 BIN := $(VENV)/bin
@@ -17,10 +19,10 @@ RUNS ?= 100000
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test check mutants fuzz format lock clean
+.PHONY: help install up demo test check mutants fuzz format lock clean faults faults-table soak side-by-side bench-venv
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 install: $(INSTALLED)  ## Make the virtual environment and the command capsule-relay in it
 
@@ -32,6 +34,21 @@ demo: $(INSTALLED_DEV)  ## Show it at work between a simulated Capsule and a sim
 
 test: $(INSTALLED_DEV)  ## Run all tests
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+faults: $(INSTALLED_DEV)  ## Run the fault suite at length (CASES=kill-all,storm MINUTES=10 SEED=1; RESULTS names the file)
+	$(BIN)/python -m tests.faults run $(if $(CASES),--cases $(CASES)) $(if $(MINUTES),--minutes $(MINUTES)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(RESULTS),--results $(RESULTS))
+
+faults-table: $(INSTALLED_DEV)  ## Add up the results of the fault suite in one table
+	@$(BIN)/python -m tests.faults table $(if $(RESULTS),--results $(RESULTS))
+
+soak: $(INSTALLED_DEV)  ## Random faults for MINUTES, with memory, descriptors and Redis keys
+	$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
+side-by-side: $(INSTALLED_DEV) $(BENCH)/.installed  ## The same work and faults for stock Dramatiq and Celery
+	$(BIN)/python -m tests.benchmarks.side_by_side --python $(BENCH)/bin/python $(if $(SEED),--seed $(SEED))
+
+bench-venv: $(BENCH)/.installed  ## Make the virtual environment of the benchmarks' peers
 
 check: $(INSTALLED_DEV)  ## Check form, types and who imports whom
 	$(BIN)/ruff check .
@@ -56,6 +73,7 @@ lock: $(BIN)/python  ## Work out the pinned requirements anew
 	$(LOCK) --output-file=requirements-tracing.txt requirements-tracing.in
 	$(LOCK) --output-file=requirements-dev.txt requirements-dev.in
 	$(LOCK) --output-file=requirements-fuzz.txt requirements-fuzz.in
+	$(LOCK) --output-file=requirements-bench.txt requirements-bench.in
 	$(LOCK) --output-file=requirements-mutation.txt requirements-mutation.in
 
 clean:  ## Remove the virtual environment and caches (the data in .relay stays)
@@ -89,4 +107,9 @@ $(FUZZ)/.installed: requirements.txt requirements-fuzz.txt
 	$(PYTHON) -m venv --clear $(FUZZ)/venv
 	$(FUZZ)/venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes \
 		-r requirements.txt -r requirements-fuzz.txt
+	@touch $@
+
+$(BENCH)/.installed: requirements-bench.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes -r requirements-bench.txt
 	@touch $@

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from tests.faults.installation import Kind
 
 PEOPLE_OF_A_HUNDRED = {"organisations": 15, "people": 85}
-PROFILE = Profile(edits=10.0, copies=3, deals=0.0, created=0.15, batched=0.1)
+# Each change is told once, as a vendor does, and they come thirty at a time, as from an import.
+PROFILE = Profile(edits=12.0, burst=30, copies=1, deals=0.0, created=0.15, batched=0.0)
 BUSY = {"statusCode": 503, "message": "busy"}
 NAMES = {
     "relay": "Capsule Relay",
@@ -69,7 +70,7 @@ def main() -> int:
     parser.add_argument("--python", type=Path, required=True, help="of the benchmarks' virtual environment")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--records", type=int, default=400)
+    parser.add_argument("--records", type=int, default=1200)
     parser.add_argument("--patience", type=float, default=180.0)
     parser.add_argument("--only", default=",".join(NAMES))
     given = parser.parse_args()

@@ -134,6 +134,8 @@ def test_a_page_that_was_read_before_a_change_does_not_undo_it(relay: Installati
 
     assert sync.returncode == 0, said
     until(relay.quiet, "nothing is open")
-    writes = asked(relay, "officernd", method="PUT", part="/members/", since=written)
+    member = relay.linked("members", number)
+    assert member is not None
+    writes = asked(relay, "officernd", method="PUT", part=f"/members/{member['_id']}", since=written)
     assert [one["body"] for one in writes] == []
     in_step(relay, number, "Fresh Protocol")

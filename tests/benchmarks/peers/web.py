@@ -25,7 +25,6 @@ class Hook(BaseModel):
     payload: list[Item]
 
 
-@app.post("/hook")
 def hook(delivery: Hook) -> Response:
     """Queues, then answers."""
     try:
@@ -36,7 +35,10 @@ def hook(delivery: Hook) -> Response:
     return Response(status_code=202)
 
 
-@app.get("/ready")
 def ready() -> Response:
     """It runs."""
     return Response(status_code=200)
+
+
+app.add_api_route("/hook", hook, methods=["POST"])
+app.add_api_route("/ready", ready, methods=["GET"])

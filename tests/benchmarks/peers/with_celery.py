@@ -17,10 +17,12 @@ app.conf.update(task_acks_late=late, task_reject_on_worker_lost=late, broker_con
 shared = Shared()
 
 
-@app.task(name="bring", autoretry_for=(Exception,), retry_backoff=True, max_retries=20, ignore_result=True)  # type: ignore[untyped-decorator]
-def bring(kind: str, number: int) -> None:
+def work(kind: str, number: int) -> None:
     """One event."""
     shared.bring(kind, number)
+
+
+bring = app.task(work, name="bring", autoretry_for=(Exception,), retry_backoff=True, max_retries=20, ignore_result=True)
 
 
 def queue(kind: str, number: int) -> None:
