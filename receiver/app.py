@@ -37,6 +37,11 @@ TICK_S: Final = 1.0
 """Seconds between two times at which counters and held-back log lines are written."""
 
 
+def _store(settings: Settings) -> Store:
+    texts = {"open": SCRIPTS["open"], "count": counts.COUNT, "look": letters.LOOK, "keep": letters.KEEP, "sign": SIGN}
+    return Store(settings.redis_url, texts)
+
+
 def build(
     settings: Settings,
     *,
@@ -49,9 +54,7 @@ def build(
     `reload` is asked once a second and gives other settings when the rules file has changed; of those the connections count.
     `store` stands in for Redis in tests. `spans`: who exports them.
     """
-    if store is None:
-        texts = {"open": SCRIPTS["open"], "count": counts.COUNT, "look": letters.LOOK, "keep": letters.KEEP, "sign": SIGN}
-        store = Store(settings.redis_url, texts)
+    store = store or _store(settings)
     signs = Signs(store)
     tally = counts.Counts()
     refusals = Refusals()

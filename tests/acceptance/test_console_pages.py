@@ -70,7 +70,8 @@ def test_the_status_is_readable_at_every_width(system: System, size: tuple[int, 
         # Nothing is wider than the window; to measure it takes a script.
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
         assert browser.execute_script("return document.documentElement.scrollWidth") <= size[0]
-        errors = [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+        said = browser.get_log("browser")  # type: ignore[no-untyped-call] # selenium leaves it without types
+        errors = [line["message"] for line in said if line["level"] == "SEVERE"]
         assert [one for one in errors if "401" not in one] == []
         if folder := os.environ.get("SHOTS"):
             name = f"{'phone' if size == PHONE else 'desktop'}-{'dark' if dark else 'light'}-{'with' if scripts else 'without'}"

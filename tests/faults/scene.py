@@ -30,7 +30,8 @@ class Case:
     """One kind of fault. `numbers` are those of reference/dramatiq-redis.md C2, `what` is a line for the table.
 
     `faults` runs beside the load and returns when `scene.over()`; `needs` are arguments of Installation; `buried` says that
-    dead letters are what is wanted, so that they do not count as stuck.
+    dead letters are what is wanted, so that they do not count as stuck; `short` that the tests of every run have it too, and
+    `alone` that it needs an installation of its own.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Case:
     profile: Profile = field(default_factory=Profile)
     buried: bool = False
     short: bool = True
+    alone: bool = False
     check: Callable[[Scene, Verdict], None] | None = None
 
 

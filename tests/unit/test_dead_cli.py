@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import redis
-    from click.testing import Result
+    from typer.testing import Result
 
     from workers.embedded import EmbeddedServer
 

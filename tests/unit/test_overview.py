@@ -119,7 +119,13 @@ def test_done_notes_why_a_record_is_held_and_forgets_it_when_it_is_not(store: re
 
 def test_passes_have_ages_and_a_guard_waits_for_a_person(store: redis.Redis, server: EmbeddedServer) -> None:
     now = now_ms(store)
-    memory: dict[str, Any] = {"full": now - 7_200_000, "since": now - 60_000, "tagged": now - 600_000, "tags": "{}", "guard": 12}
+    memory: Any = {
+        "full": now - 7_200_000,
+        "since": now - 60_000,
+        "tagged": now - 600_000,
+        "tags": "{}",
+        "guard": 12,
+    }
     store.hset("relay:reconcile:acme", mapping=memory)
     store.hset("relay:synced", "acme", now - 7_200_000)
     store.set("relay:sync:acme", "x")

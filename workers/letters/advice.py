@@ -62,7 +62,7 @@ def _of_refusal(error: errors.Refused) -> str:
         )
     if error.status in (400, 422) and error.system == "officernd":
         return (
-            "OfficeRnD refuses a value; its answer names the field. Correct it in Capsule, which alone has it tried again, or the "
-            "line of [connections.NAME.fields] that fills it, then replay."
+            "OfficeRnD refuses a value; its answer names the field. Correct it in Capsule, which alone has it tried again, or "
+            "the line of [connections.NAME.fields] that fills it, then replay."
         )
     return error.advice
