@@ -24,7 +24,7 @@ from receiver.store import Store
 from receiver.tracing import Traces
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -59,13 +59,8 @@ def build(
     tally = counts.Counts()
     refusals = Refusals()
 
-    async def open_records(records: Collection[str]) -> None:
-        # What comes from a delivery has its trace beside it; what comes from the spool has none any more.
-        traces = "".join(records.values()) if isinstance(records, dict) else ""
-        await store.script("open", "live", "event", "", "0", traces, *records)
-
     shelter = Shelter(
-        open_records,
+        _opener(store),
         letters=letters.Letters(store, settings.secret_keys),
         counts=tally,
         folder=Spool(settings.spool, settings.spool_bytes) if settings.spool is not None else None,
@@ -126,6 +121,15 @@ def build(
             await rest(scope, receive, send)
 
     return receiver
+
+
+def _opener(store: Store) -> Callable[[Collection[str]], Awaitable[None]]:
+    async def open_records(records: Collection[str]) -> None:
+        # What comes from a delivery has its trace beside it; what comes from the spool has none any more.
+        traces = "".join(records.values()) if isinstance(records, dict) else ""
+        await store.script("open", "live", "event", "", "0", traces, *records)
+
+    return open_records
 
 
 async def _not_found(_: Request, __: Exception) -> Response:
