@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from mapping.agenda import LETTERS
 from mapping.keys import signature
 from workers.console.app import build
 from workers.console.passwords import MOST_OF_ALL, MOST_OF_ONE, TRIES, kept, make_hash, matches
@@ -323,6 +324,56 @@ def test_a_proxy_names_the_user_and_others_cannot(console: Open) -> None:
     assert console(peer="10.0.0.7", **settings).get("/").status_code == 303
     assert console(peer="10.0.1.7", **settings).get("/", headers=named).status_code == 303
     assert "proxy before this console" in console(peer="10.0.1.7", **settings).get("/login").text
+
+
+# ---------------------------------------------------------------- dead letters
+def buried(store: redis.Redis, *numbers: int) -> None:
+    for number in numbers:
+        store.hset(LETTERS, f"acme|party|{number}", f'0{{"class":"killer","deaths":3,"seq":{number},"at":1000}}')
+
+
+def test_dead_letters_are_listed_shown_and_discarded_after_a_count(console: Open, store: redis.Redis) -> None:
+    buried(store, 7, 8)
+    client = console(RELAY_CONSOLE_PASSWORD=PASSWORD)
+    sign_in(client)
+    page = client.get("/letters").text
+    assert "2 in all" in page
+    assert "killer" in page
+    letter = re.search(r"\.\./?letters/(r\w+)|letters/(r\w{11})", page)
+    assert letter is not None
+    shown = client.get(f"/letters/{letter[1] or letter[2]}").text
+    assert "acme party" in shown
+    asked = client.get("/letters/ask?action=discard&connection=acme&error=killer").text
+    assert "Discard: 2 letters" in asked
+    # What comes after the count is not meant.
+    buried_later = f'0{{"class":"killer","deaths":3,"seq":9,"at":{int(time.time() * 1000) + 60_000}}}'
+    store.hset(LETTERS, "acme|party|9", buried_later)
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', asked.partition("letters/do")[2]))
+    assert client.post("/letters/do", data=fields).status_code == 303
+    ends = time.monotonic() + 10
+    while store.hlen(LETTERS) != 1 and time.monotonic() < ends:
+        time.sleep(0.02)
+    assert store.hkeys(LETTERS) == [b"acme|party|9"]
+
+
+def test_without_a_sign_in_no_letter_is_touched(console: Open, store: redis.Redis) -> None:
+    buried(store, 7)
+    client = console()
+    page = client.get("/letters").text
+    assert "1 in all" in page
+    assert "letters/ask" not in page
+    assert client.post("/letters/do", data={"action": "discard", "token": "x"}).status_code == 403
+    assert store.hlen(LETTERS) == 1
+
+
+@pytest.mark.parametrize("query", ["action=delete", "action=discard&status=x", "action=replay&before=y", ""])
+def test_an_action_or_a_filter_that_there_is_not_is_refused(console: Open, query: str) -> None:
+    client = console(RELAY_CONSOLE_PASSWORD=PASSWORD)
+    sign_in(client)
+    refused = client.get(f"/letters/ask?{query}")
+    assert refused.status_code == 400
+    assert "Nothing was changed" in refused.text
+    assert client.get("/letters/r0000000000").status_code == 404
 
 
 # ---------------------------------------------------------------- metrics

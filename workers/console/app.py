@@ -21,6 +21,7 @@ from workers.console import frame as frames
 from workers.console.access import Refused
 from workers.console.connecting import Connecting
 from workers.console.door import Door
+from workers.console.letters import LetterDesk
 from workers.console.looking import Looking
 from workers.errors import QueueAway, WorkerError
 from workers.flows import connect
@@ -41,7 +42,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 def build(services: Services) -> ASGIApp:
     """The console as an ASGI application. Nothing is connected before the first request."""
     door = Door(services)
-    connecting, looking = Connecting(services, door), Looking(services, door)
+    connecting, looking, desk = Connecting(services, door), Looking(services, door), LetterDesk(services)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -57,6 +58,10 @@ def build(services: Services) -> ASGIApp:
         routes=[
             Route("/", door.guarded(looking.home)),
             Route("/connections/{name}", door.guarded(looking.connection)),
+            Route("/letters", door.guarded(desk.listed)),
+            Route("/letters/ask", door.guarded(desk.ask)),
+            Route("/letters/do", door.guarded(desk.do), methods=["POST"]),
+            Route("/letters/{letter}", door.guarded(desk.shown)),
             Route("/login", door.login, methods=["GET", "POST"]),
             Route("/logout", door.guarded(door.logout), methods=["POST"]),
             Route("/live", looking.live),

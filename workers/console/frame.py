@@ -115,7 +115,7 @@ def _header(frame: Frame) -> str:
     who = f"<span>{escape(frame.who)}</span>" if frame.who and not frame.can_sign_out else ""
     return (
         f'<header><div><strong>Capsule Relay</strong><nav><a href="{frame.root}">Status</a>'
-        f'<a href="{frame.root}letters">Dead letters</a><a href="{frame.root}explain">Explain</a></nav>{who}{out}</div></header>'
+        f'<a href="{frame.root}letters">Dead letters</a></nav>{who}{out}</div></header>'
     )
 
 
