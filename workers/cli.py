@@ -207,14 +207,26 @@ def check(
 
 
 def _ask(settings: Settings) -> tuple[Asked, ...]:
-    """Both sides of every connection, with a word on whom we wait for."""
+    """Both sides of every connection, with a word on whom we wait for. A sign-in by OAuth needs the running data store."""
     from rich.console import Console  # noqa: PLC0415 - loaded when used, so that every command starts fast
 
     from workers.flows.check import ask  # noqa: PLC0415 - the same
+    from workers.flows.check_calls import nobody  # noqa: PLC0415 - the same
+    from workers.flows.doctor_sides import bearer  # noqa: PLC0415 - the same
     from workers.http import Http  # noqa: PLC0415 - the same
+    from workers.services import build  # noqa: PLC0415 - the same
 
-    with Http(user_agent=f"capsule-relay/{VERSION}") as http, Console(stderr=True).status("") as waiting:
-        return ask(settings, http, waiting.update)
+    services = None
+    if any(one.capsule.auth == "oauth" for one in settings.connections.values()):
+        with contextlib.suppress(UpFailed):
+            services = build(replace(settings, redis_url=find_redis(settings)))
+            services.start()
+    try:
+        with Http(user_agent=f"capsule-relay/{VERSION}") as http, Console(stderr=True).status("") as waiting:
+            return ask(settings, http, waiting.update, signed_in=bearer(services) if services is not None else nobody)
+    finally:
+        if services is not None:
+            services.close()
 
 
 @app.command()

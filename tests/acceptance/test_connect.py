@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import httpx
@@ -80,6 +81,23 @@ def by_hooks_that_the_relay_subscribed_an_edit_arrives(system: OAuthSystem, numb
     said = system.log()
     for secret in (tokens["access"], tokens["refresh"], "capsule-secret", url.rpartition("/")[2], "code=", "state="):
         assert secret not in said
+
+
+def test_check_live_asks_with_the_sign_in_and_says_what_to_do_without_one(tmp_path: Path) -> None:
+    with OAuthSystem(tmp_path) as system:
+        until(lambda: "reconnect" in system.paused(), "nobody is signed in")
+        before = system.run("check", "--live", "--json")
+        unasked = [one["unasked"] for one in json.loads(before.stdout)["asked"] if one["side"] == "Capsule"]
+        assert before.returncode == 2, before.stdout
+        assert "nobody has signed in" in unasked[0]
+
+        assert "Connected to Capsule" in system.connect()
+        after = system.run("check", "--live", "--json")
+        assert after.returncode == 0, after.stdout
+        (capsule,) = [one for one in json.loads(after.stdout)["asked"] if one["side"] == "Capsule"]
+        assert not capsule["unasked"]
+        assert capsule["facts"]["milestones"] > 0
+        assert system.paused() == ""
 
 
 def test_a_link_is_good_once(system: OAuthSystem) -> None:
