@@ -125,9 +125,10 @@ def _moment_ms(text: str) -> int:
 # ---------------------------------------------------------------------- list and show
 def listed(services: Services, wanted: Filter, *, limit: int, page: int) -> Answer:
     """A page of letters, newest first, and the totals of all that the filter admits."""
-    summary = flow.count(services, wanted)
-    found = services.letters.find(wanted, connections=services.connections)
+    tally = flow.Tally()
+    found = tally.through(services.letters.find(wanted, connections=services.connections))
     newest = heapq.nlargest(limit * page, found, key=lambda one: (one.last_ms, one.id))[limit * (page - 1) :]
+    summary = tally.summary()
     pages = -(-summary.total // limit)
     now = services.agenda.hello()
     lines = [_line(one, now) for one in newest]

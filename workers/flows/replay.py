@@ -14,13 +14,13 @@ from workers.flows.handover import CHUNK, HandOver, Progress, Result, Watch, bat
 from workers.letters.jobs import Jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from workers.letters import Filter, Letter
     from workers.letters.jobs import Entry, Job
     from workers.services import Services
 
-__all__ = ["RATE", "Group", "Progress", "Result", "Summary", "audit", "cancel", "count", "discard", "replay", "revealed"]
+__all__ = ["RATE", "Group", "Progress", "Result", "Summary", "Tally", "audit", "cancel", "count", "discard", "replay", "revealed"]
 
 RATE: Final = 20.0
 """Records a second, if nothing else is asked for: a dozen times what OfficeRnD lets us write, and little beside live work."""
@@ -58,20 +58,35 @@ def _never() -> bool:
     return False
 
 
+class Tally:
+    """Counts letters by what is wrong with them, on their way to somebody who wants them for something else too."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[Any, ...], list[int]] = {}
+        self._total = self._open = 0
+
+    def through(self, letters: Iterable[Letter]) -> Iterator[Letter]:
+        """The same letters, counted."""
+        for letter in letters:
+            sort = (letter.connection, letter.what, letter.error, letter.system, letter.status, letter.advice)
+            seen = self._groups.setdefault(sort, [0, letter.last_ms, letter.last_ms])
+            seen[:] = seen[0] + 1, min(seen[1], letter.last_ms), max(seen[2], letter.last_ms)
+            self._total += 1
+            self._open += letter.place is not None
+            yield letter
+
+    def summary(self) -> Summary:
+        """What was counted so far."""
+        groups = sorted((Group(*(*sort, *seen)) for sort, seen in self._groups.items()), key=lambda one: -one.number)
+        return Summary(self._total, self._open, tuple(groups))
+
+
 def count(services: Services, wanted: Filter) -> Summary:
     """How many letters a filter admits, of which sorts. Reads them all, by pages."""
-    numbers: Counter[tuple[Any, ...]] = Counter()
-    times: dict[tuple[Any, ...], tuple[int, int]] = {}
-    total = under_way = 0
-    for letter in services.letters.find(wanted, connections=services.connections):
-        sort: tuple[Any, ...] = (letter.connection, letter.what, letter.error, letter.system, letter.status, letter.advice)
-        oldest, newest = times.get(sort, (letter.last_ms, letter.last_ms))
-        times[sort] = (min(oldest, letter.last_ms), max(newest, letter.last_ms))
-        numbers[sort] += 1
-        total += 1
-        under_way += letter.place is not None
-    groups = tuple(Group(*(*sort, number, *times[sort])) for sort, number in numbers.most_common())
-    return Summary(total, under_way, groups)
+    tally = Tally()
+    for _ in tally.through(services.letters.find(wanted, connections=services.connections)):
+        pass
+    return tally.summary()
 
 
 def replay(
