@@ -22,27 +22,11 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
 SHORT = {"RELAY_CALL_DEADLINE": "1", "RELAY_STRAY": "0.5"}
-PROPERTY = "shoe_size"
-FIELDS = f"""
-[connections.acme.fields.person]
-"properties.{PROPERTY}" = "about"
-"""
-
-
-class Fields(System):
-    """With an own field, whose custom property is there when the relay looks first."""
-
-    def rules(self) -> str:
-        return super().rules() + FIELDS
-
-    def up(self) -> None:
-        self.officernd.control("POST", "custom-properties", {"key": PROPERTY, "type": "String", "targets": ["member"]})
-        super().up()
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with Fields(tmp_path_factory.mktemp("system"), environment=SHORT) as running:
+    with System(tmp_path_factory.mktemp("system"), environment=SHORT) as running:
         yield running
 
 
@@ -122,11 +106,9 @@ def test_1_a_permanent_400_with_a_list_of_messages(system: System) -> None:
 
 
 def test_2_a_property_that_should_not_exist(system: System) -> None:
-    # The property is known, and is then taken away in OfficeRnD.
-    in_step(system, person(system, "Rear Admiral", about="43"))
-    system.officernd.control("DELETE", "custom-properties", {"key": PROPERTY})
-    system.officernd.control("POST", "switches", {"undefined_property_keys": "refuse"})
-    number = person(system, "Grace", about="44")
+    body = {"statusCode": 400, "message": ["properties.property shoe_size should not exist"], "error": "Bad Request"}
+    fault(system, route="POST /members", count=1, kind="status", status=400, body=body)
+    number = person(system, "Grace")
     text = letter_of(system, f"acme/party/{number}")
     assert "should not exist" in text
     assert "[connections.NAME.fields]" in text
@@ -160,7 +142,8 @@ def test_5_a_429(system: System) -> None:
 
 
 def test_6_a_time_out_that_lasts_for_a_day(system: System) -> None:
-    fault(system, route="POST /members", count=2, kind="slow", seconds=3)
+    # After three seconds it answers that it did nothing, but nobody is there to hear it.
+    fault(system, route="POST /members", count=None, kind="status", status=503, seconds=3)
     number = person(system, "Tony")
     assert "longer than 1 s" in trouble_of(system, number)["text"]
     # eleven attempts are spent: the twelfth is the last (workers/retry.py)
