@@ -186,12 +186,12 @@ def _letter(letter: Letter | None) -> Iterator[str]:
     if letter is None:
         yield "none"
         return
-    sent = f"{letter.method} {letter.route} " if letter.route else ""
+    sent = f"{letter.route} " if letter.route.startswith(letter.method) else f"{letter.method} {letter.route} "
     status = f"answered {letter.status}" if letter.status is not None else ""
     yield f"{letter.id}, since {moment(letter.first_ms)}, last {moment(letter.last_ms)}, {_attempts(letter.attempts)}"
     yield f"{letter.error}: {said(letter, letter.text)}"
     if sent or status:
-        yield f"{sent}{status}".strip()
+        yield f"{sent}{status}".strip() or "nothing was sent"
     if letter.place is not None:
         yield f"something newer is on its way ({letter.place}); it closes the letter if it succeeds"
     yield letter.advice
