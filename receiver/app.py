@@ -58,6 +58,7 @@ def build(
     signs = Signs(store)
     tally = counts.Counts()
     refusals = Refusals()
+    traces = Traces(spans)
 
     shelter = Shelter(
         _opener(store),
@@ -94,8 +95,7 @@ def build(
             await tally.flush(store)
             await signs.end()
             await store.close()
-            if spans is not None:
-                spans.close()
+            traces.close()
 
     hooks = Hooks(
         settings,
@@ -103,7 +103,7 @@ def build(
         letters=shelter,
         counts=tally,
         refusals=refusals,
-        traces=Traces(spans),
+        traces=traces,
     )
     health = Health(store, shelter)
     rest = Starlette(

@@ -63,6 +63,11 @@ class Traces:
             return Delivery(trace.id, trace.pack())
         return self._spans.begin(trace, parent, route)
 
+    def close(self) -> None:
+        """Sends the spans that have not been sent."""
+        if self._spans is not None:
+            self._spans.close()
+
 
 class Spans:
     """OpenTelemetry's side: a provider that sends by OTLP over HTTP, from a thread of its own.
