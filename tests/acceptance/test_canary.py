@@ -47,8 +47,8 @@ def test_the_story_has_left_what_it_was_meant_to(seen: tuple[str, Seen]) -> None
     for word in words:
         assert word in log, word
     assert "Redis relay:deliveries:acme" in found.places
-    assert "Redis relay:letters" in found.places
-    assert any("appendonly" in place for place in found.places)
+    # Letters are closed again by the full sync; what they held is in the file of the store all the same.
+    assert any("appendonly" in place and b"relay:letters" in raw for place, raw in found.places.items())
     assert any(line.get("event") == "record" for line in lines(found)) == (form == "json")
 
 
@@ -86,10 +86,12 @@ def test_each_line_is_as_the_document_says(seen: tuple[str, Seen]) -> None:
             continue
         met.add(event)
         known = EVENTS.get(event)
-        if known is None or level not in known.levels or line.keys() - known.fields - everywhere():
-            wrong.append(line)
-    assert not wrong, wrong[:3]
-    assert len(met) > 10, met
+        if known is None or level not in known.levels:
+            wrong.append(f"{event} at level {level}")
+        elif strange := line.keys() - known.fields - everywhere():
+            wrong.append(f"{event} with {sorted(strange)}")
+    assert not wrong, sorted(set(wrong))
+    assert met >= {"delivery.admitted", "delivery.unreadable", "delivery.refused_404", "record", "note", "connected"}
     print(f"{len(lines(found))} lines, {len(met)} events: {sorted(met)}")
 
 
