@@ -111,7 +111,11 @@ def bring_in_step(run: Run, line: dict[str, Any]) -> Conclusion:
     services, record = run.services, run.record
     connection = services.connections.get(record.connection)
     if connection is None:
-        raise errors.Misconfigured(f"{record.pack()}: the connection {record.connection} is not in relay.toml.")
+        # The receiver takes a new connection over at once, a worker only with a restart: no event may be given up meanwhile.
+        raise errors.Temporary(
+            f"{record.pack()}: this worker does not know the connection {record.connection}.",
+            advice="Restart the workers if it is new in relay.toml; if it was taken out, discard the letter.",
+        )
     downstream, capsule = services.downstream(record.connection), services.capsule(record.connection)
     if record.kind not in downstream.kinds:
         return Conclusion(outcome="out", entry=None)
