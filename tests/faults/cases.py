@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.faults.installation import pause
 from tests.faults.load import Profile
+from tests.faults.mischief import MISCHIEF
 from tests.faults.scene import Case, Scene
 
 if TYPE_CHECKING:
@@ -221,5 +222,6 @@ CASES: dict[str, Case] = {
             nothing,
             profile=Profile(copies=10, spread=4.0, batched=0.3, created=0.15, deleted=0.1),
         ),
+        *MISCHIEF,
     )
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -48,6 +49,7 @@ class Installation(System):
         stray_s: float = 2.0,
         own_redis: bool = False,
         vendor_proxy: bool = False,
+        small_disk: bool = False,
         real_limits: bool = False,
         environment: Mapping[str, str] | None = None,
         extra: str = "",
@@ -56,13 +58,17 @@ class Installation(System):
         super().__init__(directory, environment=given, hooks=False, real_limits=real_limits, extra=extra)
         self.window_s = 1.1 * deadline_s + stray_s
         self.lease_s = 2 * deadline_s
-        self.server: EmbeddedServer | None = EmbeddedServer(directory / "valkey") if own_redis else None
+        self._small_disk = directory / "small" if small_disk else None
+        own = own_redis or small_disk
+        self.server: EmbeddedServer | None = EmbeddedServer((self._small_disk or directory) / "valkey") if own else None
         self.redis_proxy: Proxy | None = None
         self.vendor_proxy: Proxy | None = None
         self._with_vendor_proxy = vendor_proxy
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        if self._small_disk is not None:
+            self._stack.enter_context(small_disk(self._small_disk))
         if self.server is not None:
             self._stack.enter_context(self.server)
             self.redis_proxy = self._stack.enter_context(Proxy(self.server.port))
@@ -75,6 +81,17 @@ class Installation(System):
             super().__exit__(kind, error, trace)
         finally:
             self._stack.close()
+
+    def up(self) -> None:
+        """As usual, but where disks are to be small the log goes to one that is full."""
+        if self._small_disk is not None:
+            (self.directory / "up.log").unlink(missing_ok=True)
+            (self.directory / "up.log").symlink_to("/dev/full")
+        super().up()
+
+    def log(self) -> str:
+        """What was logged, if it went to a file."""
+        return super().log() if self._small_disk is None else ""
 
     def rules(self) -> str:
         """The demonstration's rules, since `tests/demo/compare.py` judges by them without the product's own mapping."""
@@ -167,6 +184,23 @@ class Installation(System):
         """One command of Redis, past the proxy."""
         with self.store() as store:
             return store.execute_command(*words)
+
+
+@contextlib.contextmanager
+def small_disk(place: Path) -> Iterator[None]:
+    """A file system in memory that is soon full. Raises NoSmallDisk where we may not mount one."""
+    place.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(place)], capture_output=True, check=False)
+    if made.returncode:
+        raise NoSmallDisk("a small file system cannot be mounted here: run this case as root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+class NoSmallDisk(Exception):
+    """This machine does not let us make a disk that is soon full."""
 
 
 def _processes() -> Iterator[tuple[int, int]]:

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import re
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
@@ -185,10 +186,12 @@ def _left(installation: Installation, verdict: Verdict) -> None:
             verdict.say(f"nothing is open, and still there is {left}")
         for name in store.scan_iter("dramatiq:*.msgs"):
             for body in store.hvals(name):
-                # Bells alone may be left: without a word about any record.
-                if orjson.loads(body)["args"] or orjson.loads(body)["actor_name"] != "work":
-                    verdict.stuck += 1
-                    verdict.say(f"a message that matters in {name.decode()}")
+                # Bells alone may be left, and what is no message at all: without a word about any record.
+                with contextlib.suppress(orjson.JSONDecodeError):
+                    message = orjson.loads(body)
+                    if message["args"] or message["kwargs"]:
+                        verdict.stuck += 1
+                        verdict.say(f"a message that matters in {name.decode()}")
     log = installation.log()
     for line in log.splitlines():
         if '"event":"audit"' in line or '"event": "audit"' in line or "please report this" in line or '"bug"' in line:
