@@ -12,17 +12,21 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from workers import tracing
+from workers.errors import QueueAway
 from workers.flows.reconcile import Outcome, full_sync, incremental_sync
 from workers.flows.rehearse import Rehearsal, rehearse
 from workers.log import configure
 from workers.services import build
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
+    from workers.services import Services
     from workers.settings import Settings
 
 STAGES: Final = {
@@ -37,6 +41,7 @@ STAGES: Final = {
 GUARDED: Final = 3
 LINE_SECONDS: Final = 2.0
 STILL_SECONDS: Final = 30.0
+LEFT_SECONDS: Final = 2.0  # how often the limits are looked at for the bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,10 @@ def run_sync(settings: Settings, connection: str, *, redis_url: str, wish: Wish,
     services = build(replace(settings, redis_url=redis_url))
     try:
         services.start()
-        with contextlib.nullcontext(_silent) if quiet else shown_on(sys.stderr) as progress, tracing.work("reconcile"):
+        with (
+            contextlib.nullcontext(_silent) if quiet else shown_on(sys.stderr, left=calls_left(services)) as progress,
+            tracing.work("reconcile"),
+        ):
             if wish.dry_run:
                 return Forecast(rehearse(services, connection, progress, full=wish.full, allow_release=wish.allow_release))
             if wish.full:
@@ -136,18 +144,53 @@ def _silent(stage: str, done: int, total: int | None) -> None:
     """For `--json`."""
 
 
-def shown_on(stream: TextIO) -> Bar | Lines:
-    """A bar where a person looks on, lines elsewhere."""
-    return Bar(Console(file=stream)) if stream.isatty() else Lines(stream)
+def calls_left(services: Services) -> Callable[[], str]:
+    """What is left of the fullest limit, in words; looks at most every LEFT_SECONDS."""
+    said, looked = "", float("-inf")
+
+    def left() -> str:
+        nonlocal said, looked
+        if time.monotonic() >= looked + LEFT_SECONDS:
+            looked = time.monotonic()
+            with contextlib.suppress(QueueAway):
+                windows = [one for one in services.limits.usage() if one.limit and one.used]
+                fullest = max(windows, key=lambda one: one.used / one.limit, default=None)
+                said = "" if fullest is None else f"{max(fullest.limit - fullest.used, 0)} calls left of {fullest.name}"
+        return said
+
+    return left
+
+
+def _nothing_left() -> str:
+    return ""
+
+
+def shown_on(stream: TextIO, *, left: Callable[[], str] = _nothing_left) -> Bar | Lines:
+    """A bar where a person looks on, lines elsewhere. `left` says what is left of the vendors' limits."""
+    return Bar(Console(file=stream), left=left) if stream.isatty() else Lines(stream, left=left)
+
+
+class Rate(ProgressColumn):
+    """Records a second."""
+
+    def render(self, task: Task) -> Text:
+        """Nothing while it is not known."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.0f}/s" if speed else "")
 
 
 class Bar:
     """A bar for each stage, on a terminal."""
 
-    def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=console)
-        self._tasks = {stage: self._progress.add_task(label, total=None, visible=False) for stage, label in STAGES.items()}
+    def __init__(self, console: Console, *, left: Callable[[], str] = _nothing_left) -> None:
+        words, left_column = TextColumn("{task.description:<22}"), TextColumn("{task.fields[left]}")
+        self._progress = Progress(
+            words, BarColumn(), MofNCompleteColumn(), Rate(), TimeElapsedColumn(), left_column, console=console
+        )
+        self._left = left
+        self._tasks = {
+            stage: self._progress.add_task(label, total=None, visible=False, left="") for stage, label in STAGES.items()
+        }
         self._stage = ""
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
@@ -155,7 +198,7 @@ class Bar:
         if stage != self._stage:
             self._finish()
             self._stage = stage
-        self._progress.update(self._tasks[stage], completed=done, total=total, visible=True)
+        self._progress.update(self._tasks[stage], completed=done, total=total, visible=True, left=self._left())
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -176,8 +219,10 @@ class Bar:
 class Lines:
     """A line when a stage begins, then one every LINE_SECONDS at most (STILL_SECONDS without progress), and one at the end."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, left: Callable[[], str] = _nothing_left) -> None:
         self._stream = stream
+        self._left = left
+        self._began, self._began_with, self._done = 0.0, 0, 0
         self._stage = ""
         self._line = ""
         self._said = ""
@@ -186,6 +231,9 @@ class Lines:
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         """Notes how far it is, and says so if it is time."""
         self._line = f"{STAGES[stage]}: {done}" + (f" of {total}" if total is not None else "")
+        if stage != self._stage:
+            self._began, self._began_with = time.monotonic(), done
+        self._done = done
         wait = STILL_SECONDS if self._line == self._said else LINE_SECONDS
         if stage != self._stage or time.monotonic() >= self._said_at + wait:
             self._stage = stage
@@ -199,7 +247,9 @@ class Lines:
             self._say()
 
     def _say(self) -> None:
-        self._stream.write(f"{self._line}\n")
+        seconds = time.monotonic() - self._began
+        rate = f"{(self._done - self._began_with) / seconds:.0f}/s" if seconds >= 1 else ""
+        self._stream.write(", ".join(part for part in (self._line, rate, self._left()) if part) + "\n")
         self._stream.flush()
         self._said = self._line
         self._said_at = time.monotonic()

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from workers.flows.reconcile import Outcome
-from workers.progress import Bar, Lines, Result
+from workers.progress import Bar, Lines, Rate, Result
 
 
 def outcome(**changes: object) -> Outcome:
@@ -63,3 +63,24 @@ def test_on_a_terminal_each_stage_has_a_bar_that_ends_full() -> None:
         bar("sync", 250, 250)
     assert "reading Capsule" in stream.getvalue()
     assert "250/250" in stream.getvalue()
+
+
+def test_the_rate_and_what_is_left_of_the_limits_stand_beside() -> None:
+    stream = io.StringIO()
+    with Bar(Console(file=stream, force_terminal=True, width=160), left=lambda: "90 calls left of capsule|acme") as bar:
+        bar("read", 100, 300)
+        bar("read", 200, 300)
+    assert "90 calls left of capsule|acme" in stream.getvalue()
+    lines_stream = io.StringIO()
+    with Lines(lines_stream, left=lambda: "90 calls left of capsule|acme") as lines:
+        lines("read", 100, 300)
+    assert lines_stream.getvalue().splitlines() == ["reading Capsule: 100 of 300, 90 calls left of capsule|acme"]
+
+
+@pytest.mark.parametrize(("speed", "finished", "said"), [(12.4, None, "12/s"), (None, 250.0, "250/s"), (None, None, "")])
+def test_the_rate_is_told_once_it_is_known(speed: float | None, finished: float | None, said: str) -> None:
+    class Seen:
+        def __init__(self) -> None:
+            self.speed, self.finished_speed = speed, finished
+
+    assert Rate().render(Seen()).plain == said  # type: ignore[arg-type] # of a task, it looks at these two alone
