@@ -18,15 +18,23 @@ from workers.letters.hiding import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
 SHORT = {"RELAY_CALL_DEADLINE": "1", "RELAY_STRAY": "0.5"}
 
 
+class WithoutBid(System):
+    """Whose rules name no status for one of the milestones."""
+
+    def rules(self) -> str:
+        return super().rules().replace('"Bid" = "Negotiation"\n', "")
+
+
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with System(tmp_path_factory.mktemp("system"), environment=SHORT) as running:
+    with WithoutBid(tmp_path_factory.mktemp("system"), environment=SHORT) as running:
         yield running
 
 
@@ -154,7 +162,13 @@ def test_6_a_time_out_that_lasts_for_a_day(system: System) -> None:
 
 
 @pytest.mark.slow
-def test_7_a_record_that_kills_its_worker(system: System) -> None:
+def test_7_a_record_that_kills_its_worker(tmp_path: Path) -> None:
+    # A call may last long enough here to be met by the kill.
+    with System(tmp_path, environment={"RELAY_CALL_DEADLINE": "4", "RELAY_STRAY": "0.5"}) as system:
+        kill_three_times(system)
+
+
+def kill_three_times(system: System) -> None:
     fault(system, route="POST /members", count=None, kind="slow", seconds=30)
     number = person(system, "Niklaus")
     killed: set[int] = set()
@@ -173,7 +187,7 @@ def test_7_a_record_that_kills_its_worker(system: System) -> None:
         return False
 
     assert worker_processes(system)
-    until(strike, "it is buried", seconds=150, every=0.2)
+    until(strike, "it is buried", seconds=240, every=0.1)
     text = letter_of(system, f"acme/party/{number}")
     assert len(killed) == 3
     assert "killer" in text
@@ -209,8 +223,7 @@ def test_10_an_unmapped_milestone(system: System) -> None:
     number = person(system, "Frances")
     in_step(system, number)
     milestones = system.api.get("milestones/all").json()["milestones"]
-    mapped = {"New", "Bid", "Won", "Lost"}
-    other = next(one for one in milestones if one["name"] not in mapped)
+    other = next(one for one in milestones if one["name"] == "Bid")
     deal = {
         "name": "Six desks",
         "party": {"id": number},

@@ -39,10 +39,10 @@ def of_error(error: Exception) -> str:
 
 def of_delivery(connection: str, *, cut: bool) -> str:
     """The advice for a delivery that could not be read. `cut`: its body was longer than what is kept."""
-    sync = f"`capsule-relay sync {connection} --full` finds whatever it would have told"
+    sync = f"`capsule-relay sync {connection} --full` finds at once whatever it would have told"
     if cut:
         return f"Only its beginning was kept, so it cannot be replayed: {sync}, then discard it."
-    return f"Replay it after an upgrade that reads this form; {sync} at once, and then it can be discarded."
+    return f"{sync}; then discard it, or keep it to replay after an upgrade that reads this form."
 
 
 def _of_refusal(error: errors.Refused) -> str:
