@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tests.faults.installation import pause
 from tests.faults.load import Profile
 from tests.faults.mischief import MISCHIEF
+from tests.faults.rolling import ROLLING
 from tests.faults.scene import Case, Scene
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def kill_everything(scene: Scene) -> None:
 
 def kill_group(scene: Scene) -> None:
     """Both worker processes, the solo one and the clock at the same moment."""
-    while scene.wait(2.0, 8.0):
+    while scene.wait(0.5, 3.5) and scene.wait(0.0, scene.installation.lease_s):
         group: tuple[Kind, ...] = ("worker child", "worker master", "clock", "receiver")
         for kind in group:
             scene.kill(kind)
@@ -212,9 +213,16 @@ CASES: dict[str, Case] = {
         Case("throttled", "8", "429 from both vendors, with and without Retry-After", throttled, short=False),
         Case("storm", "9", "OfficeRnD down, then 500, 502, 504 and HTML", storm),
         Case("slow", "10, 12", "calls beyond their deadline, dripping bodies, writes applied late", slow),
-        Case("unreachable", "10", "OfficeRnD refuses, hangs, loses answers (proxy)", unreachable, {"vendor_proxy": True}),
+        Case(
+            "unreachable",
+            "10",
+            "OfficeRnD refuses, hangs, loses answers (proxy)",
+            unreachable,
+            {"vendor_proxy": True},
+            short=False,
+        ),
         Case("ambiguous", "11", "writes applied, answers lost", ambiguous, profile=Profile(created=0.3)),
-        Case("expired", "17", "tokens end in the middle, five new ones a minute", expired),
+        Case("expired", "17", "tokens end in the middle, five new ones a minute", expired, short=False),
         Case(
             "disorder",
             "14, 15",
@@ -223,5 +231,6 @@ CASES: dict[str, Case] = {
             profile=Profile(copies=10, spread=4.0, batched=0.3, created=0.15, deleted=0.1),
         ),
         *MISCHIEF,
+        ROLLING,
     )
 }

@@ -50,6 +50,7 @@ class Installation(System):
         own_redis: bool = False,
         vendor_proxy: bool = False,
         small_disk: bool = False,
+        behind_front: bool = False,
         real_limits: bool = False,
         environment: Mapping[str, str] | None = None,
         extra: str = "",
@@ -64,6 +65,8 @@ class Installation(System):
         self.redis_proxy: Proxy | None = None
         self.vendor_proxy: Proxy | None = None
         self._with_vendor_proxy = vendor_proxy
+        # What the load posts to: the receiver itself, or a proxy whose target can change under it.
+        self.front: Proxy | None = Proxy(self.web_port) if behind_front else None
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -73,6 +76,8 @@ class Installation(System):
             self._stack.enter_context(self.server)
             self.redis_proxy = self._stack.enter_context(Proxy(self.server.port))
             self.environment["REDIS_URL"] = f"redis://127.0.0.1:{self.redis_proxy.port}/0"
+        if self.front is not None:
+            self._stack.enter_context(self.front)
         super().__enter__()
         return self
 
@@ -123,6 +128,11 @@ class Installation(System):
             return self.idle()
         except redis.RedisError:
             return False
+
+    @property
+    def front_port(self) -> int:
+        """The port that deliveries are posted to."""
+        return self.front.port if self.front is not None else self.web_port
 
     def alive(self) -> bool:
         """Whether every process runs and the receiver answers."""

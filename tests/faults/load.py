@@ -42,6 +42,7 @@ class Profile:
     renamed: float = 0.05
     deals: float = 0.1
     burst: int = 1
+    kept: bool = True  # connections to the receiver are used again
 
 
 @dataclass(slots=True)
@@ -119,7 +120,7 @@ class Load:
     async def _work(self) -> None:
         bearer = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
         self._capsule = Wire(self.installation.capsule.port, bearer)
-        self._web = Wire(self.installation.web_port, {"Content-Type": "application/json"})
+        self._web = Wire(self.installation.front_port, {"Content-Type": "application/json"}, keep=self.profile.kept)
         self._turn = asyncio.Semaphore(POST_AT_ONCE)
         self._give_up = float("inf")
         tasks: set[asyncio.Task[None]] = set()

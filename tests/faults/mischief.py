@@ -321,7 +321,7 @@ SKEW = {
 MISCHIEF = (
     Case("poison", "13", "unreadable messages and bodies, a record that is refused", poison),
     Case("killer", "13", "a record that kills its worker", killer, short=False, check=kills_three),
-    Case("hostile", "18-20", "giant, deep, malformed, half-open requests", hostile, check=answered_as_wanted),
+    Case("hostile", "18-20", "giant, deep, malformed, half-open requests", hostile, short=False, check=answered_as_wanted),
     Case("redirects", "22", "vendors redirect to another host", redirects, check=not_followed),
     Case("skewed", "16", "clocks 8 days and 2 minutes wrong, both ways", skewed, {"environment": SKEW}, alone=True, short=False),
     Case("full-disk", "25", "disks of the log and of Redis full", full_disk, {"small_disk": True}, alone=True, short=False),

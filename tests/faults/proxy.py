@@ -115,8 +115,9 @@ class Proxy:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)
         self._pairs.discard(pair)
+        # In order: an answer that was passed on must not be thrown away with the connection.
         for one in pair:
-            one.transport.abort()
+            one.close()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool) -> None:
         with contextlib.suppress(OSError):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from tests.demo.compare import Place
     from tests.faults.installation import Kind
     from tests.simulators.run import Simulator
 
@@ -56,6 +57,8 @@ class Scene:
         self.faults: Counter[str] = Counter()
         self.figures: dict[str, Any] = {}
         self.load: Load | None = None
+        # What was in at some time stays in OfficeRnD (`on_gone = "keep"`).
+        self.ever: set[Place] = set()
         self._ends = 0.0
         self._number = 1
 
@@ -107,7 +110,7 @@ class Scene:
         self.figures = {}
         marks = {one.name: last(one) for one in (installation.capsule, installation.officernd)}
         before = installation.capsule.control("GET", "state")
-        ever = set(expected(before))
+        self.ever |= set(expected(before))
         profile = replace(case.profile, edits=case.profile.edits * scale)
         self._ends = time.monotonic() + seconds
         load = self.load = Load(installation, seed=self.seed, profile=profile, first=self._number)
@@ -125,8 +128,8 @@ class Scene:
         finally:
             self.peace()
         if load.sent.deleted:
-            ever |= everything(before) | {("members", str(number)) for number in load.sent.deleted}
-        verdict = judge(installation, load.sent, marks=marks, ever=ever)
+            self.ever |= everything(before) | {("members", str(number)) for number in load.sent.deleted}
+        verdict = judge(installation, load.sent, marks=marks, ever=self.ever)
         verdict.catch_up_s = catch_up
         if not caught_up:
             verdict.say(f"not caught up after {catch_up} s")

@@ -111,11 +111,15 @@ def _compare(installation: Installation, verdict: Verdict, ever: Iterable[Place]
 def _read(installation: Installation, verdict: Verdict, deliveries: Iterable[Delivery], since: int) -> None:
     """Every accepted delivery must be followed by a read of each of its records that began after it was sent."""
     reads: dict[tuple[str, int], list[float]] = defaultdict(list)
+    # A page of a full pass shows what it holds as well as a read does, and a body of it is used only if nothing is newer.
+    pages: dict[str, list[float]] = defaultdict(list)
     for one in installation.capsule.control("GET", f"requests?since={since}")["requests"]:
         route, _, rest = one["path"].removeprefix("/api/v2/").partition("/")
         if one["method"] != "GET" or one["status"] not in {200, 404} or route not in KINDS:
             continue
         verdict.reads += 1
+        if not rest:
+            pages[KINDS[route]].append(one["at"])
         for number in rest.split(","):
             if number.isdigit():
                 reads[KINDS[route], int(number)].append(one["at"])
@@ -123,7 +127,7 @@ def _read(installation: Installation, verdict: Verdict, deliveries: Iterable[Del
         if not delivery.accepted:
             continue
         for number in delivery.ids:
-            moments = reads[delivery.kind, number]
+            moments = sorted(reads[delivery.kind, number] + pages[delivery.kind])
             place = bisect.bisect_left(moments, delivery.sent)
             if place == len(moments):
                 verdict.lost += 1

@@ -15,10 +15,14 @@ ANSWER_SECONDS = 15.0
 
 
 class Wire:
-    """Requests to one port of loopback. Raises OSError, EOFError, ValueError or TimeoutError when there is no whole answer."""
+    """Requests to one port of loopback. With `keep` off each has a connection of its own.
 
-    def __init__(self, port: int, headers: Mapping[str, str] | None = None) -> None:
+    Raises OSError, EOFError, ValueError or TimeoutError when there is no whole answer.
+    """
+
+    def __init__(self, port: int, headers: Mapping[str, str] | None = None, *, keep: bool = True) -> None:
         self.port = port
+        self._keep = keep
         self._head = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         self._idle: deque[Connection] = deque()
 
@@ -32,7 +36,7 @@ class Wire:
                 connection[1].write(text.encode() + body)
                 status, content, keep = await _answer(connection[0])
         finally:
-            if keep:
+            if keep and self._keep:
                 self._idle.append(connection)
             else:
                 connection[1].transport.abort()
