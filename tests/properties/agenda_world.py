@@ -401,6 +401,7 @@ class World:
             raise Broken("one letter was replayed twice")
         self.granted.add(wish)
         record.events += 1
+        record.trace = None  # it was closed, so whatever trace it had is gone
 
     def discard(self, index: int) -> None:
         record, name = self.wishes[index]
