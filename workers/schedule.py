@@ -16,6 +16,7 @@ from mapping.errors import MappingError
 from workers import tracing
 from workers.errors import QueueAway, WorkerError
 from workers.flows.reconcile import full_sync, incremental_sync, memory, memory_key, was_synced
+from workers.flows.restored import in_doubt
 from workers.rules_watch import RulesWatch
 
 if TYPE_CHECKING:
@@ -33,9 +34,16 @@ AGAIN_MS: Final = 30_000
 Due = Literal["full", "incremental"]
 
 
-def due(connection: Connection, remembered: Mapping[str, str], now_ms: int, *, synced: bool) -> Due | None:
-    """Which pass is due. Pure; times are ms of Redis' clock."""
-    if not connection.auto_sync or now_ms < int(remembered.get("not_before", 0)):
+def due(connection: Connection, remembered: Mapping[str, str], now_ms: int, *, synced: bool, doubt: bool = False) -> Due | None:
+    """Which pass is due. Pure; times are ms of Redis' clock.
+
+    `doubt`: the data store may have come back older than it was, which is mended even where nothing is synced by itself.
+    """
+    if now_ms < int(remembered.get("not_before", 0)):
+        return None
+    if doubt and synced and "since" in remembered:
+        return "incremental"
+    if not connection.auto_sync:
         return None
     if not synced or "full" not in remembered or now_ms - int(remembered["full"]) >= FULL_EVERY_MS:
         return "full"
@@ -70,7 +78,8 @@ class Reconciles:
             # Without a sign-in nothing could be read, and what OfficeRnD holds would be listed in vain.
             if connection is None or services.agenda.is_paused(name) or not services.signed_in(name):
                 return
-            what = due(connection, memory(services, name), now, synced=was_synced(services, name))
+            kept = memory(services, name)
+            what = due(connection, kept, now, synced=was_synced(services, name), doubt=in_doubt(services, kept))
             if what is None:
                 return
             # Noted before, so that a pass which ends the process or fails is not begun again at once.

@@ -51,6 +51,7 @@ class Pass:
         self.first = self.full and not services.redis.hexists(SYNCED, connection)
         self.id = ""
         self.began_ms = 0
+        self.doubt = False  # the ledger is not believed: every record that Capsule shows is opened
         self.stage = ""
         self.place = ""
 
@@ -134,8 +135,8 @@ class Pass:
                 self.count(found.why.replace(" ", "_"), 1)
             if found is not None and found.releases:
                 leaving.append(field)
-            elif found is not None or field in drifting:
-                opened["restart" if field in drifting else "finding"].append((self.record(field), bodies[field]))
+            elif found is not None or field in drifting or self.doubt:
+                opened["restart" if field in drifting or self.doubt else "finding"].append((self.record(field), bodies[field]))
         for why, records in opened.items():
             self.open_read(records, mark=mark, why=why)
         self.add("leaving", leaving)

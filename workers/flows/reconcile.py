@@ -22,6 +22,7 @@ from mapping.agenda import LETTERS, RecordKey, key, tally_key
 from workers.errors import Misconfigured, Permanent, QueueAway
 from workers.flows import setaside
 from workers.flows.passes import CHUNK, SYNCED, Pass
+from workers.flows.restored import BORN, born, in_doubt
 from workers.flows.tagwatch import watch_tags
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def full_sync(
     """
     with _only(services, connection, progress) as told:
         began = time.monotonic()
-        walk = Pass(services, connection, "full")
+        walk, server = Pass(services, connection, "full"), born(services)
         resumed = walk.begin(resume=resume)
         try:
             guarded = walk_all(walk, told, allow_release=allow_release)
@@ -120,6 +121,8 @@ def full_sync(
             walk.clear()  # perhaps it is the place itself that is refused: the next pass begins anew
             raise
         remembered = {"full": str(walk.began_ms), "since": str(walk.began_ms), "rules": drift.rules_digests(walk.connection)}
+        if not resumed:  # what was compared before it was broken off may have been compared with what is lost now
+            remembered[BORN] = server
         _finish(walk, remembered, guarded)
         services.redis.hset(SYNCED, connection, walk.began_ms)
         return _ended(walk, told, guarded, wait=wait, began=began, resumed=resumed)
@@ -133,15 +136,17 @@ def incremental_sync(
     Raises:
         Misconfigured, Temporary, Permanent: as `full_sync`.
     """
-    since = memory(services, connection).get("since")
+    kept = memory(services, connection)
+    since = kept.get("since")
     if since is None:
         return full_sync(services, connection, progress, wait=wait, allow_release=allow_release, resume=True)
     with _only(services, connection, progress) as told:
         began = time.monotonic()
-        walk = Pass(services, connection, "incremental")
+        walk, server = Pass(services, connection, "incremental"), born(services)
+        walk.doubt = in_doubt(services, kept)
         walk.begin(resume=False)
         guarded = walk_changes(walk, told, int(since) - OVERLAP_MS, allow_release=allow_release)
-        _finish(walk, {"since": str(walk.began_ms)}, guarded)
+        _finish(walk, {"since": str(walk.began_ms), BORN: server}, guarded)
         return _ended(walk, told, guarded, wait=wait, began=began, resumed=False)
 
 
