@@ -15,7 +15,6 @@ from workers.capsule.client import Capsule
 from workers.errors import (
     CredentialsRefused,
     LeaseLost,
-    Misconfigured,
     NoAnswer,
     QueueAway,
     RateLimited,
@@ -384,7 +383,7 @@ def test_only_a_walk_over_everything_waits_for_the_next_window(make: Callable[..
         ({"kind": "html", "status": 200}, SystemDown),
         ({"kind": "html", "status": 404}, SystemDown),
         ({"kind": "cut"}, NoAnswer),
-        ({"kind": "status", "status": 302, "headers": {"Location": "https://elsewhere.example/"}}, Misconfigured),
+        ({"kind": "status", "status": 302, "headers": {"Location": "https://elsewhere.example/"}}, SystemDown),
         ({"kind": "status", "status": 403, "body": {"message": "Requires additional scope"}}, CredentialsRefused),
         ({"kind": "status", "status": 422, "body": {"message": "Validation Failed"}}, Refused),
     ],

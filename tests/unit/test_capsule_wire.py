@@ -9,7 +9,6 @@ from workers.answers import Answer
 from workers.capsule import wire
 from workers.errors import (
     CredentialsRefused,
-    Misconfigured,
     NoAnswer,
     RateLimited,
     Refused,
@@ -170,8 +169,8 @@ def test_a_refusal_without_a_usable_reset(headers: dict[str, str], expected: int
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (301, Misconfigured),
-        (302, Misconfigured),
+        (301, SystemDown),
+        (302, SystemDown),
         (400, Refused),
         (401, CredentialsRefused),
         (403, CredentialsRefused),

@@ -149,7 +149,7 @@ def test_what_a_429_means(headers: dict[str, str], expected: tuple[str, int]) ->
 
 
 SHARED = [
-    pytest.param(answer(302, None, {"location": "/login"}), Misconfigured, id="302 to the login page: wrong slug"),
+    pytest.param(answer(302, None, {"location": "/login"}), SystemDown, id="302 to the login page: wrong slug"),
     pytest.param(failure(400, ["name must be a string"]), Refused, id="400 with a list"),
     pytest.param(failure(401, "Unauthorized access"), CredentialsRefused, id="401"),
     pytest.param(failure(403, "Forbidden"), CredentialsRefused, id="403"),

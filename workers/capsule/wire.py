@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import orjson
 
 from workers.answers import Answer, Body, NotJson
-from workers.errors import CredentialsRefused, Misconfigured, NoAnswer, RateLimited, Refused, SystemDown
+from workers.errors import CredentialsRefused, NoAnswer, RateLimited, Refused, SystemDown
 from workers.limits import Observation
 
 if TYPE_CHECKING:
@@ -186,9 +186,8 @@ def decipher(answer: Answer, *, route: str) -> Body | None:
     Raises:
         RateLimited: 429; `wait_ms` until the reset.
         CredentialsRefused: 401, or 403 (a scope or a role is missing).
-        SystemDown: 5xx, or an answer that is not Capsule's JSON.
+        SystemDown: 5xx, an answer that is not Capsule's JSON, or a redirect (maintenance, or a wrong address in the settings).
         NoAnswer: 502, 504.
-        Misconfigured: a redirect: the address in the settings is not that of the API.
         Refused: another 4xx.
     """
     status = answer.status
@@ -211,7 +210,7 @@ def decipher(answer: Answer, *, route: str) -> Body | None:
         raise NoAnswer(where, system=SYSTEM, status=status, answer=answer.excerpt())
     if 300 <= status < 400:  # noqa: PLR2004 - every redirect
         advice = "Check capsule.api_url of this connection in relay.toml: Capsule's API sends nobody elsewhere."
-        raise Misconfigured(f"{where}: a redirect", advice=advice, system=SYSTEM, status=status, method="GET", route=route)
+        raise SystemDown(f"{where}: a redirect", advice=advice, system=SYSTEM, status=status)
     if 400 <= status < 500 and status not in (408, 425):  # noqa: PLR2004 - every other refusal
         raise Refused(where, system=SYSTEM, status=status, answer=answer.excerpt(), method="GET", route=route)
     raise SystemDown(where, system=SYSTEM, status=status, answer=answer.excerpt())

@@ -184,9 +184,9 @@ def decipher_read(answer: Answer, *, route: str) -> Any | None:  # noqa: ANN401 
     Raises:
         RateLimited: 429.
         CredentialsRefused: 401 (no token, an expired one or a missing scope: they cannot be told apart), 403.
-        SystemDown: 500, 503, or an answer that is not OfficeRnD's JSON.
+        SystemDown: 500, 503, an answer that is not OfficeRnD's JSON, or a redirect (maintenance, or a wrong address).
         NoAnswer: 502, 504.
-        Misconfigured: a redirect, "Organization not found", or a route that is not there: slug or address are wrong.
+        Misconfigured: "Organization not found", or a route that is not there: slug or address are wrong.
         Refused: another 4xx, or a 500 whose sentence is known to repeat.
     """
     status = answer.status
@@ -211,7 +211,7 @@ def decipher_write(answer: Answer, *, route: str, body: bytes) -> Body:
     """The record that a POST or PUT answers with; empty for a 204.
 
     Raises:
-        RateLimited, CredentialsRefused, Misconfigured: as `decipher_read`; known to have had no effect.
+        RateLimited, CredentialsRefused, Misconfigured: as `decipher_read`; known to have had no effect, as is a redirect.
         Refused: 400, 404, 422 …, or a 500 whose sentence is known to repeat; known to have had no effect.
         SystemDown: 503, known to have had no effect.
         NoAnswer: 502, 504, an unknown 500 (it may have been stored: §2.7), or a success that cannot be read.
@@ -245,7 +245,9 @@ def _refuse(answer: Answer, *, route: str, side: Side, body: bytes) -> None:
         raise CredentialsRefused(where, system=SYSTEM, status=status, answer=answer.excerpt())
     message = answer.message().lower() if status == 500 else ""  # noqa: PLR2004 - often the caller's fault here
     method = route.partition(" ")[0]
-    if 300 <= status < 400 or WRONG_SLUG in message:  # noqa: PLR2004 - every redirect
+    if 300 <= status < 400:  # noqa: PLR2004 - every redirect; none of them has had an effect
+        raise SystemDown(f"{where}: a redirect", advice=ADDRESS_ADVICE, system=SYSTEM, status=status)
+    if WRONG_SLUG in message:
         raise Misconfigured(
             f"{where}: no such organisation",
             advice=ADDRESS_ADVICE,
