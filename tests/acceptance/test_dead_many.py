@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
-NUMBER = int(os.environ.get("DEAD_LETTERS", "10000"))
+NUMBER = int(os.environ.get("DEAD_LETTERS", "1000"))
 REFUSAL = {"statusCode": 400, "message": ["phone must be a string"], "error": "Bad Request"}
 
 
