@@ -97,6 +97,14 @@ class OfficerndRules(_Rules):
     token_url: Url = "https://identity.officernd.com/oauth/token"  # noqa: S105 - an address, not a token
 
 
+class UnifiedRules(_Rules):
+    """`[connections.NAME.unified]`: the product that is told of unified records (reference/unified-crm.md §7)."""
+
+    url: Url
+    keep_copy: bool = False
+    allow_private_addresses: bool = False
+
+
 class FieldRules(_Rules):
     """`[connections.NAME.fields]`: own mappings, target -> JMESPath; for every kind, or for one."""
 
@@ -143,6 +151,7 @@ class Connection(_Rules):
     guard_records: Annotated[int, Field(ge=0)] = 10  # … and above this number
     capsule: CapsuleRules = CapsuleRules()
     officernd: OfficerndRules | None = None
+    unified: UnifiedRules | None = None
     locations: dict[Name, list[Name]] = Field(default_factory=dict)
     opportunity_statuses: dict[Name, Name] = Field(default_factory=dict)
     fields: Annotated[FieldRules, BeforeValidator(_field_rules)] = FieldRules()

@@ -21,9 +21,21 @@ _SECRET: Final = re.compile(r"token|secret|password|client_id|api_key", re.IGNOR
 _NO_SECRETS: Final = "secrets do not stand in this file"
 # Secrets of a connection, without RELAY_<NAME>_ before them (DESIGN.md §6, Environment).
 _VARIABLES: Final = frozenset(
-    {"CAPSULE_TOKEN", "CAPSULE_CLIENT_ID", "CAPSULE_CLIENT_SECRET", "OFFICERND_CLIENT_ID", "OFFICERND_CLIENT_SECRET"}
+    {
+        "CAPSULE_TOKEN",
+        "CAPSULE_CLIENT_ID",
+        "CAPSULE_CLIENT_SECRET",
+        "OFFICERND_CLIENT_ID",
+        "OFFICERND_CLIENT_SECRET",
+        "WEBHOOK_SECRETS",
+    }
 )
-_TABLES: Final[tuple[tuple[str, ...], ...]] = ((), ("capsule",), ("officernd",))  # those with settings of fixed names
+_TABLES: Final[tuple[tuple[str, ...], ...]] = (
+    (),
+    ("capsule",),
+    ("officernd",),
+    ("unified",),
+)  # those with settings of fixed names
 _WORDS: Final[Mapping[str, str]] = {
     "string_type": "must be a text in quotes",
     "bool_type": "must be true or false, without quotes",

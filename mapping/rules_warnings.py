@@ -132,6 +132,8 @@ def _sides(path: str, table: Table) -> Iterator[Fault]:
     if isinstance(capsule.get("account"), str) and "auth" in capsule:
         message = f"has no effect: the connection signs in as {capsule['account']} does, whose account it shares"
         yield Fault(f"{path}.capsule.auth", message, "Remove the line.")
+    if table.get("downstream") == "officernd" and "unified" in table:
+        yield Fault(f"{path}.unified", 'has no effect while downstream is "officernd"', "Remove one of the two.")
     if table.get("downstream") == "unified" and "officernd" in table:
         yield Fault(f"{path}.officernd", 'has no effect while downstream is "unified"', "Remove one of the two.")
 

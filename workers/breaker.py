@@ -33,9 +33,9 @@ class Breaker:
         """Counts a failure; True when the connection is paused because of it, or was being probed."""
         if not isinstance(error, errors.Temporary) or isinstance(error, errors.RateLimited) or not error.system:
             return False
-        if isinstance(error, errors.ReconnectNeeded):
+        if isinstance(error, errors.ReconnectNeeded | errors.Stopped):
             # The sign-in has paused the whole account already. A pause from here, later, could outlast a reconnect.
-            return True
+            return isinstance(error, errors.ReconnectNeeded) or self._stop(run, error)
         connection, probe_ms = run.record.connection, self.probe_ms
         with self._lock:
             self._failures[connection, error.system] += 1
@@ -57,6 +57,17 @@ class Breaker:
         except errors.QueueAway:
             return False
         run.services.log.warning("paused", connection=connection, system=error.system, reason=reason, probe_every_ms=probe_ms)
+        return True
+
+    def _stop(self, run: Run, error: errors.Temporary) -> bool:
+        """Pauses without a probe: it is not for us to find out whether it wants messages again."""
+        connection, reason = run.record.connection, f"{error.system}: it wants no more ({error.status})"
+        try:
+            self.agenda.pause(connection, reason=reason)
+        except errors.QueueAway:
+            return False
+        run.services.counts.add("pauses", connection)
+        run.services.log.error("paused", connection=connection, system=error.system, reason=reason, advice=error.advice)
         return True
 
     def ended(self, run: Run) -> None:

@@ -5,6 +5,7 @@ WorkerError
 │   ├── NoAnswer             the call may or may not have had its effect (time-out, cut, 502, 504)
 │   ├── SystemDown           the other side said it cannot now (500, 503), known to have had no effect
 │   ├── RateLimited          the other side's limit is used up; wait; never spends an attempt
+│   ├── Stopped              the other side wants no more (410); the connection is paused until a person resumes it
 │   └── CredentialsRefused   401 even with a new token; the connection is paused; never spends an attempt
 │       └── ReconnectNeeded  no new token without a person; the connection is paused until it is connected again
 ├── Permanent                trying again changes nothing: a dead letter at once
@@ -69,6 +70,12 @@ class RateLimited(Temporary):
     def __init__(self, message: str, *, wait_ms: int, system: str = "", status: int | None = None) -> None:
         super().__init__(message, system=system, status=status)
         self.wait_ms = wait_ms
+
+
+class Stopped(Temporary):
+    """The other side wants nothing more of us. Its connection is paused, and only a person ends that; spends no attempt."""
+
+    advice = "Once it takes messages again, run `capsule-relay resume NAME`; what has changed meanwhile is sent then."
 
 
 class CredentialsRefused(Temporary):

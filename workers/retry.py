@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from workers.errors import CredentialsRefused, LeaseLost, Permanent, QueueAway, RateLimited, ShuttingDown
+from workers.errors import CredentialsRefused, LeaseLost, Permanent, QueueAway, RateLimited, ShuttingDown, Stopped
 
 SECOND: Final = 1000
 MINUTE: Final = 60 * SECOND
@@ -82,7 +82,7 @@ def again(error: Exception, attempts: int, *, random: float = 0.5) -> Decision:
         return Again(0, spend=False)
     if isinstance(error, RateLimited):
         return Again(max(error.wait_ms, 0), spend=False)
-    if isinstance(error, CredentialsRefused):
+    if isinstance(error, CredentialsRefused | Stopped):
         return Again(CREDENTIALS_WAIT_MS, spend=False)
     if give_up(attempts + 1):
         return GiveUp("exhausted")

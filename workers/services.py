@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography.fernet import Fernet, MultiFernet
 
 from mapping.agenda import RecordKey
-from mapping.keys import fernet_keys, lookup_hash
+from mapping.keys import fernet_keys, lookup_hash, split_secrets
 from workers import retry, tracing
 from workers.accounts import SignInPause, owner_of
 from workers.agenda import Agenda, Timing, connect
@@ -28,6 +28,10 @@ from workers.downstream.officernd.adapter import OfficeRnDDownstream
 from workers.downstream.officernd.client import OfficeRnD
 from workers.downstream.officernd.index import Index
 from workers.downstream.officernd.rehearsal import MemoryIndex, RehearsedOfficeRnD
+from workers.downstream.unified.adapter import RehearsedUnified, UnifiedDownstream, UntoldUnified
+from workers.downstream.unified.client import Product
+from workers.downstream.unified.references import References
+from workers.downstream.unified.versions import Versions
 from workers.errors import Misconfigured
 from workers.http import Http
 from workers.ledger import Ledger, Vault
@@ -122,12 +126,14 @@ class Services:
         """The system that follows this connection.
 
         Raises:
-            Misconfigured: its credentials are not set, or it is of a kind that is not built yet.
+            Misconfigured: its credentials are not set.
         """
         capsule = self.capsule(connection)
         with self._lock:
             if connection not in self._downstreams:
-                self._downstreams[connection] = self._make_officernd(connection, capsule)
+                unified = self.connections[connection].downstream == "unified"
+                make = self._make_unified if unified else self._make_officernd
+                self._downstreams[connection] = make(connection, capsule)
             return self._downstreams[connection]
 
     def _credentials(self, connection: str) -> Credentials:
@@ -199,10 +205,28 @@ class Services:
             deadline_s=self.timing.call_ms / 1000,
         )
 
+    def _make_unified(self, name: str, capsule: Capsule) -> Downstream:
+        rules, secrets_ = self.connections[name], self._credentials(name).webhook_secrets
+        if rules.unified is None:
+            return UntoldUnified(rules, References(capsule), Versions(self.redis))
+        if secrets_ is None:
+            raise Misconfigured(f"{name}: no secret to sign with.", advice=f"Set RELAY_{name.upper()}_WEBHOOK_SECRETS.")
+        product = Product(
+            name,
+            self.http,
+            self.limits,
+            url=rules.unified.url,
+            secrets=split_secrets(secrets_.get_secret_value()),
+            public_only=not rules.unified.allow_private_addresses,
+            deadline_s=self.timing.call_ms / 1000,
+        )
+        made = RehearsedUnified if self.rehearsal else UnifiedDownstream
+        return made(rules, References(capsule), Versions(self.redis), product)
+
     def _make_officernd(self, name: str, capsule: Capsule) -> Downstream:
         rules, credentials = self.connections[name], self._credentials(name)
         if rules.officernd is None:
-            raise Misconfigured(f"{name}: the downstream {rules.downstream} is not built yet.", advice="Use officernd.")
+            raise Misconfigured(f"{name}: no OfficeRnD organisation.", advice=f"Add [connections.{name}.officernd].")
         client_id, client_secret = credentials.officernd_client_id, credentials.officernd_client_secret
         if client_id is None or client_secret is None:
             variables = f"RELAY_{name.upper()}_OFFICERND_CLIENT_ID and _SECRET"

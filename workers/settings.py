@@ -64,6 +64,7 @@ PER_CONNECTION: Final = (
     "OFFICERND_CLIENT_ID",
     "OFFICERND_CLIENT_SECRET",
     "SIGNING_SECRET",
+    "WEBHOOK_SECRETS",
 )
 
 
@@ -93,6 +94,7 @@ class Credentials:
     officernd_client_id: SecretStr | None = None
     officernd_client_secret: SecretStr | None = None
     signing_secret: SecretStr | None = None
+    webhook_secrets: SecretStr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,7 @@ class _Needs:
     downstream: object
     auth: object
     account: object
+    product: bool
 
 
 def _rules(read: Reader, path: Path) -> tuple[Mapping[str, Connection], tuple[_Needs, ...]]:
@@ -234,7 +237,8 @@ def _rules(read: Reader, path: Path) -> tuple[Mapping[str, Connection], tuple[_N
         read.faults.extend(error.faults)
         return {}, tuple(_needs_of_tables(document))
     return connections, tuple(
-        _Needs(name, rules.downstream, rules.capsule.auth, rules.capsule.account) for name, rules in connections.items()
+        _Needs(name, rules.downstream, rules.capsule.auth, rules.capsule.account, product=rules.unified is not None)
+        for name, rules in connections.items()
     )
 
 
@@ -259,7 +263,9 @@ def _needs_of_tables(document: Mapping[str, object]) -> Iterator[_Needs]:
         if CONNECTION_NAME.fullmatch(name) and isinstance(table, dict):
             capsule = table.get("capsule")
             capsule = capsule if isinstance(capsule, dict) else {}
-            yield _Needs(name, table.get("downstream"), capsule.get("auth", "oauth"), capsule.get("account"))
+            yield _Needs(
+                name, table.get("downstream"), capsule.get("auth", "oauth"), capsule.get("account"), product="unified" in table
+            )
 
 
 def _credentials(read: Reader, need: _Needs) -> Credentials:
@@ -271,6 +277,7 @@ def _credentials(read: Reader, need: _Needs) -> Credentials:
         officernd_client_id=read.secret(variable(name, "OFFICERND_CLIENT_ID")),
         officernd_client_secret=read.secret(variable(name, "OFFICERND_CLIENT_SECRET")),
         signing_secret=read.secret(variable(name, "SIGNING_SECRET")),
+        webhook_secrets=read.secret(variable(name, "WEBHOOK_SECRETS")),
     )
     needed: list[tuple[str, SecretStr | None, str]] = []
     # A connection that shares another's Capsule account shares its tokens too (DESIGN.md §6, Hooks).
@@ -285,13 +292,17 @@ def _credentials(read: Reader, need: _Needs) -> Credentials:
         where = "OfficeRnD shows it under Settings, Data & Extensibility, Developer Tools, Applications."
         needed.append(("OFFICERND_CLIENT_ID", found.officernd_client_id, where))
         needed.append(("OFFICERND_CLIENT_SECRET", found.officernd_client_secret, where))
+    if need.downstream == "unified" and need.product:
+        where = "Make one with `printf whsec_; openssl rand -base64 32`, and give it to the product too."
+        needed.append(("WEBHOOK_SECRETS", found.webhook_secrets, where))
     for what, value, hint in needed:
         if value is None:
             read.fault(variable(name, what), f"is not set, and connection {name} needs it", hint)
-    listed = split_secrets(found.signing_secret.get_secret_value()) if found.signing_secret is not None else ()
-    if not all(map(_is_signing_secret, listed)):
-        hint = "It is `whsec_` and base64 of at least 24 bytes, as the signing platform shows it; several with commas between."
-        read.fault(variable(name, "SIGNING_SECRET"), "is not a Standard Webhooks secret", hint)
+    for what, value in (("SIGNING_SECRET", found.signing_secret), ("WEBHOOK_SECRETS", found.webhook_secrets)):
+        listed = split_secrets(value.get_secret_value()) if value is not None else ()
+        if not all(map(_is_signing_secret, listed)):
+            hint = "It is `whsec_` and base64 of at least 24 bytes; several with commas between, the newest first."
+            read.fault(variable(name, what), "is not a Standard Webhooks secret", hint)
     return found
 
 

@@ -1,8 +1,8 @@
-"""`python -m tests.simulators capsule|officernd --port N [--host H] [--log-level warning] [--OPTION VALUE …]`.
+"""`python -m tests.simulators capsule|officernd|product --port N [--host H] [--log-level warning] [--OPTION VALUE …]`.
 
 Every further `--some-option value` goes to the simulator's `build` as `some_option=value`: a number where it reads as one.
 For Capsule: `--token`, `--limit` (requests an hour), `--time-scale` (seconds between delivery attempts are multiplied by it),
-`--seed-organisations`, `--seed-people`, `--seed-opportunities`, `--seed`.
+`--seed-organisations`, `--seed-people`, `--seed-opportunities`, `--seed`. For the product: `--secrets`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-NAMES = ("capsule", "officernd")
+NAMES = ("capsule", "officernd", "product")
 
 
 def options_of(arguments: Sequence[str]) -> dict[str, str | int | float]:

@@ -34,6 +34,7 @@ def test_every_example_is_accepted(table: str, setting: str, example: str) -> No
         "[connections.acme]": 'downstream = "officernd"',
         "[connections.acme.capsule]": "",
         "[connections.acme.officernd]": 'organization = "x"',
+        "[connections.acme.unified]": 'url = "https://x.example"',
         "[connections.acme.locations]": "",
         "[connections.acme.opportunity_statuses]": "",
         "[connections.acme.fields]": "",
@@ -52,10 +53,11 @@ def test_every_example_is_accepted(table: str, setting: str, example: str) -> No
         (rules.Connection, "[connections.acme]"),
         (rules.CapsuleRules, "[connections.acme.capsule]"),
         (rules.OfficerndRules, "[connections.acme.officernd]"),
+        (rules.UnifiedRules, "[connections.acme.unified]"),
     ],
-    ids=["connection", "capsule", "officernd"],
+    ids=["connection", "capsule", "officernd", "unified"],
 )
 def test_every_setting_has_a_row(model: type[rules.Connection], table: str) -> None:
     told = {setting for where, setting, _ in rows() if where == table}
-    tables = {"name", "capsule", "officernd", "locations", "opportunity_statuses", "fields"}
+    tables = {"name", "capsule", "officernd", "unified", "locations", "opportunity_statuses", "fields"}
     assert told == set(model.model_fields) - tables

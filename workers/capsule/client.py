@@ -222,6 +222,18 @@ class Capsule:
             found.extend({**milestone, "pipeline": whose} for milestone in belonging)
         return tuple(found)
 
+    def definitions(self, entity: str, *, lane: str = "live", alive: Callable[[], None] = _nothing) -> tuple[Body, ...]:
+        """The custom fields of `parties`, `opportunities` or `kases`. Raises as `list_parties`."""
+        return tuple(self._all(partial(wire.definitions, entity), "definitions", lane=lane, alive=alive))
+
+    def stages(self, *, lane: str = "live", alive: Callable[[], None] = _nothing) -> tuple[Body, ...]:
+        """The stages of all boards, each with its board. Raises as `list_parties`."""
+        return tuple(self._all(wire.stages, "stages", lane=lane, alive=alive))
+
+    def users(self, *, lane: str = "live", alive: Callable[[], None] = _nothing) -> tuple[Body, ...]:
+        """The users, each with its party. Raises as `list_parties`."""
+        return tuple(self._all(wire.users, "users", lane=lane, alive=alive))
+
     def ask(self, *, alive: Callable[[], None] = _nothing) -> None:
         """One cheap call, made to learn whether Capsule answers at all. Raises as `party`, when it does not."""
         self._read(wire.CURRENT_USER, lane="live", alive=alive)

@@ -113,6 +113,22 @@ def milestones(pipeline_id: int, *, page: int) -> Read:
     return Read("GET /pipelines/{id}/milestones", f"/pipelines/{pipeline_id:d}/milestones", _paging(page, MOST_PER_PAGE, None))
 
 
+def definitions(entity: str, *, page: int) -> Read:
+    """A page of the custom fields of `parties`, `opportunities` or `kases` (§5.4)."""
+    route = f"/{entity}/fields/definitions"
+    return Read(f"GET {route}", route, _paging(page, MOST_PER_PAGE, None))
+
+
+def stages(*, page: int) -> Read:
+    """A page of the stages of all boards, the archived ones too: a project may stand on one (§5.4)."""
+    return Read("GET /stages", "/stages", (("status", "all"), *_paging(page, MOST_PER_PAGE, None)))
+
+
+def users(*, page: int) -> Read:
+    """A page of the users, each with its party, which holds the e-mail address (§4.6)."""
+    return Read("GET /users", "/users", _paging(page, MOST_PER_PAGE, "party"))
+
+
 def _paging(page: int, per_page: int, embed: str | None) -> tuple[tuple[str, str], ...]:
     paging = (("page", str(page)), ("perPage", str(per_page)))
     return (*paging, ("embed", embed)) if embed else paging

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # Called before each read and while waiting; renews the lease, and raises to stop the run.
 Alive = Callable[[], None]
+
+# Why a record leaves: gone in Capsule, hidden from our user there, or no longer in by the rules.
+Leaving = Literal["deleted", "restricted", "out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,15 @@ Visit = Callable[["Sequence[Shown]", str], None]
 
 
 class Downstream(Protocol):
-    """A system that follows Capsule, for one connection."""
+    """A system that follows Capsule, for one connection.
+
+    `can_be_asked`: it says what it holds. One that does not is told of each record and takes the same write twice without
+    harm: nothing of it is read, listed or found, and no write of it need wait until an earlier one can no longer land.
+    """
 
     name: str
     kinds: frozenset[str]
+    can_be_asked: bool
 
     def resource(self, subject: Subject) -> str:
         """The word under which this kind of record is linked and stored there."""
@@ -71,14 +79,17 @@ class Downstream(Protocol):
     def wanted(self, subject: Subject, *, alive: Alive) -> Wanted | Held | Waits:
         """What it should hold for a record that is in, or why that cannot be said yet."""
 
-    def released(self, resource: str, wrote: Mapping[str, Any]) -> Wanted | None:
+    def released(self, resource: str, wrote: Mapping[str, Any], *, why: Leaving) -> Wanted | None:
         """What it should hold for a record that is no longer in; None to leave everything as it is."""
 
     def observed(self, resource: str, current: Mapping[str, Any]) -> Mapping[str, Any]:
         """A body of its own in our flat form."""
 
-    def compare(self, wanted: Wanted, have: Mapping[str, Any] | None, *, ours: Collection[str]) -> Plan:
-        """What must be done so that `have` becomes `wanted`; `ours` are the fields that we wrote before."""
+    def compare(self, wanted: Wanted, have: Mapping[str, Any] | None, *, ours: Collection[str], unsure: bool = False) -> Plan:
+        """What must be done so that `have` becomes `wanted`; `ours` are the fields that we wrote before.
+
+        `unsure`: a write may have come since, and it cannot be asked. Then doing nothing is no answer.
+        """
 
     def remembered(
         self, wanted: Wanted, plan: Plan, have: Mapping[str, Any] | None, *, ours: Collection[str]
@@ -89,9 +100,16 @@ class Downstream(Protocol):
         """Whether the writes of this plan can only be made safely with the current body at hand."""
 
     def writes(
-        self, resource: str, plan: Plan, *, downstream_id: str | None, current: Mapping[str, Any] | None
+        self,
+        key: RecordKey,
+        wanted: Wanted,
+        plan: Plan,
+        *,
+        downstream_id: str | None,
+        have: Mapping[str, Any] | None,
+        current: Mapping[str, Any] | None,
     ) -> tuple[Sequence[Any], Sequence[Note]]:
-        """The requests of a plan in order, and what it refuses to change."""
+        """The requests of a plan in order, and what it refuses to change. `have` is what the plan was made against."""
 
     def read(self, resource: str, downstream_id: str, *, lane: Lane, alive: Alive) -> Mapping[str, Any] | None:
         """One record as it is now, or None when it is not there."""

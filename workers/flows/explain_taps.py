@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from mapping.agenda import Lane
+    from mapping.agenda import Lane, RecordKey
     from mapping.plan import Held, Note, Plan, Waits, Wanted
     from workers.capsule.client import Capsule
     from workers.downstream.port import Alive, Downstream, Existing, Subject
@@ -67,16 +67,23 @@ class DownstreamTap:
         self.there = self._inner.observed(resource, current)
         return self.there
 
-    def compare(self, wanted: Wanted, have: Mapping[str, Any] | None, *, ours: Collection[str]) -> Plan:
+    def compare(self, wanted: Wanted, have: Mapping[str, Any] | None, *, ours: Collection[str], unsure: bool = False) -> Plan:
         """As the port's."""
-        self.plan = self._inner.compare(wanted, have, ours=ours)
+        self.plan = self._inner.compare(wanted, have, ours=ours, unsure=unsure)
         return self.plan
 
     def writes(
-        self, resource: str, plan: Plan, *, downstream_id: str | None, current: Mapping[str, Any] | None
+        self,
+        key: RecordKey,
+        wanted: Wanted,
+        plan: Plan,
+        *,
+        downstream_id: str | None,
+        have: Mapping[str, Any] | None,
+        current: Mapping[str, Any] | None,
     ) -> tuple[Sequence[Any], Sequence[Note]]:
         """As the port's."""
-        self.calls, notes = self._inner.writes(resource, plan, downstream_id=downstream_id, current=current)
+        self.calls, notes = self._inner.writes(key, wanted, plan, downstream_id=downstream_id, have=have, current=current)
         return self.calls, notes
 
     def read(self, resource: str, downstream_id: str, *, lane: Lane, alive: Alive) -> Mapping[str, Any] | None:

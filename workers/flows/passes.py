@@ -172,7 +172,7 @@ class Pass:
         Nothing is concluded from absence. What Capsule did not show is opened to be read by itself, what is in only after
         the guard; what is not downstream any more is opened with doubt.
         """
-        walked = set(kinds)
+        walked, asked = set(kinds), self.services.downstream(self.name).can_be_asked
         for some in self.ledger():
             shown, held = self.has("seen", some), self.has("there", some)
             begun = self.has("opened", some)
@@ -186,7 +186,7 @@ class Pass:
                         leaving.append(field)
                     elif field.partition("|")[0] in walked:
                         missing.append(self.record(field))
-                elif field in shown and field not in held and field not in begun and outcome == b"in_step":
+                elif asked and field in shown and field not in held and field not in begun and outcome == b"in_step":
                     entry = self.services.ledger.parse(stored)
                     if entry.id is not None and entry.last_ms < self.began_ms:
                         vanished.append(self.record(field))

@@ -238,6 +238,8 @@ def _survey(walk: Pass, told: Told) -> None:
         asked_ms = walk.services.agenda.mark() // 1000
 
     downstream = walk.services.downstream(walk.name)
+    if not downstream.can_be_asked:
+        return
     if not downstream.survey(visit, owner=walk.id, start=walk.place, alive=lambda: told("index", seen)):
         raise Misconfigured(
             f"Another reconcile of {walk.name} reads {downstream.name}.", advice="Wait two minutes and try again."

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mapping.plan import Note
     from mapping.rules import Connection
     from workers.agenda import Taken
-    from workers.downstream.port import Downstream, Subject
+    from workers.downstream.port import Downstream, Leaving, Subject
     from workers.ledger import Known, Outcome
     from workers.services import Services
 
@@ -194,7 +194,9 @@ class Case:
             return Conclusion(outcome, None)
         self._tell_others(record, now, linked=False)
         if there is not None:
-            wanted = self.downstream.released(there.resource, there.wrote)
+            hidden = isinstance(record, Gone) and record.restricted
+            leaving: Leaving = "restricted" if hidden else "deleted" if outcome == "gone" else "out"
+            wanted = self.downstream.released(there.resource, there.wrote, why=leaving)
             if wanted is not None:
                 there = self.upsert.release(there.resource, there.id, wanted)
         state = {PASSES_ON: dict(now), NOTES: self._told(there.notes if there is not None else ())}

@@ -44,11 +44,15 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class _There:
-    """What is there before the writes. `have` is None when there is no record; `current` when it was not read."""
+    """What is there before the writes. `have` is None when there is no record; `current` when it was not read.
+
+    `unsure`: a write whose answer never came may have changed it, and the downstream cannot be asked.
+    """
 
     id: str | None
     have: Mapping[str, Any] | None
     current: Mapping[str, Any] | None
+    unsure: bool = False
 
 
 class Upsert:
@@ -94,37 +98,37 @@ class Upsert:
 
     def release(self, resource: str, downstream_id: str, wanted: Wanted) -> Applied:
         """Makes a record that left hold what `on_gone` asks. One that is not there any more is left so."""
-        there = _There(downstream_id, self.wrote, None)
-        plan = self.downstream.compare(wanted, there.have, ours=self.ours)
-        if self.run.taken.read_back or not isinstance(plan, Nothing):
+        there = self._told(downstream_id)
+        plan = self._compare(wanted, there)
+        if self.downstream.can_be_asked and (self.run.taken.read_back or not isinstance(plan, Nothing)):
             current = self._read(resource, downstream_id)
             if current is None:
                 return Applied(downstream_id, resource, self.wrote, ())
             there = _There(downstream_id, self.downstream.observed(resource, current), current)
-            plan = self.downstream.compare(wanted, there.have, ours=self.ours)
+            plan = self._compare(wanted, there)
         return self._write(wanted, plan, there)
 
     def _apply(self, subject: Subject, wanted: Wanted, *, distrust: bool) -> Applied | Held:
         there = self._look(subject, wanted, distrust=distrust)
         if isinstance(there, Held):
             return there
-        plan = self.downstream.compare(wanted, there.have, ours=self.ours)
+        plan = self._compare(wanted, there)
         if there.id is not None and there.current is None and self.downstream.needs_current(plan):
             current = self._read(wanted.resource, there.id)
             if current is None:
                 text = f"{wanted.resource} {there.id} is not there any more."
                 raise errors.Refused(text, status=NOT_FOUND, system=self.downstream.name)
             there = _There(there.id, self.downstream.observed(wanted.resource, current), current)
-            plan = self.downstream.compare(wanted, there.have, ours=self.ours)
-        if there.id is None and self.run.taken.create_nothing:
+            plan = self._compare(wanted, there)
+        if there.id is None and self.run.taken.create_nothing and self.downstream.can_be_asked:
             raise WaitForWindow(self.run.taken.foreign_ms + 1)
         return self._write(wanted, plan, there)
 
     def _look(self, subject: Subject, wanted: Wanted, *, distrust: bool) -> _There | Held:
         """What is there: by the ledger if it can be trusted, else by reading or finding it."""
         run, known = self.run, self.entry.id if self.entry is not None else None
-        if known is not None and not distrust:
-            return _There(known, self.wrote, None)
+        if known is not None and not (distrust and self.downstream.can_be_asked):
+            return self._told(known)
         if known is not None:
             current = self._read(wanted.resource, known)
             if current is not None:
@@ -137,6 +141,14 @@ class Upsert:
         self.line["adopted"] = True
         return _There(found.id, self.downstream.observed(wanted.resource, found.current), found.current)
 
+    def _told(self, downstream_id: str) -> _There:
+        """What the ledger says is there."""
+        doubt = self.run.taken.read_back and not self.downstream.can_be_asked
+        return _There(downstream_id, self.wrote, None, unsure=doubt)
+
+    def _compare(self, wanted: Wanted, there: _There) -> Plan:
+        return self.downstream.compare(wanted, there.have, ours=self.ours, unsure=there.unsure)
+
     def _read(self, resource: str, downstream_id: str) -> Mapping[str, Any] | None:
         current = self.downstream.read(resource, downstream_id, lane=self.run.lane, alive=self.run.alive)
         self.run.answered.add(self.downstream.name)
@@ -144,7 +156,9 @@ class Upsert:
 
     def _write(self, wanted: Wanted, plan: Plan, there: _There) -> Applied:
         downstream, resource, downstream_id = self.downstream, wanted.resource, there.id
-        writes, refused = downstream.writes(resource, plan, downstream_id=downstream_id, current=there.current)
+        writes, refused = downstream.writes(
+            self.run.record, wanted, plan, downstream_id=downstream_id, have=there.have, current=there.current
+        )
         for write in writes:
             while wait_ms := downstream.reserve_write(self.run.lane, alive=self.run.alive):
                 self.run.wait(wait_ms, system=downstream.name)

@@ -19,14 +19,14 @@ from workers.downstream.port import Existing, Shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from mapping.agenda import Lane
+    from mapping.agenda import Lane, RecordKey
     from mapping.officernd import Context, Write
     from mapping.plan import Note, Plan, Waits, Wanted
     from mapping.records import Milestone
     from mapping.rules import Connection
     from workers.downstream.officernd.client import OfficeRnD
     from workers.downstream.officernd.index import Lookups
-    from workers.downstream.port import Alive, Subject, Visit
+    from workers.downstream.port import Alive, Leaving, Subject, Visit
 
 MILESTONES_SECONDS: Final = 3600.0
 REFRESH_AT_MOST_EVERY_SECONDS: Final = 60.0
@@ -40,6 +40,7 @@ class OfficeRnDDownstream:
 
     name = "officernd"
     kinds = frozenset({"party", "opportunity"})
+    can_be_asked = True
 
     def __init__(
         self,
@@ -125,7 +126,7 @@ class OfficeRnDDownstream:
             self._milestones = kept
         return kept[1]
 
-    def released(self, resource: str, wrote: Mapping[str, Any]) -> Wanted | None:
+    def released(self, resource: str, wrote: Mapping[str, Any], *, why: Leaving) -> Wanted | None:  # noqa: ARG002 - all the same there
         """What `on_gone` asks for."""
         context = officernd.Context(
             connection=self.connection, locations={}, statuses={}, properties={}, milestones={}, link=self._link
@@ -136,7 +137,14 @@ class OfficeRnDDownstream:
         """A body of OfficeRnD in our flat form."""
         return officernd.observed(resource, current)
 
-    def compare(self, wanted: Wanted, have: Mapping[str, Any] | None, *, ours: Collection[str]) -> Plan:
+    def compare(
+        self,
+        wanted: Wanted,
+        have: Mapping[str, Any] | None,
+        *,
+        ours: Collection[str],
+        unsure: bool = False,  # noqa: ARG002 - it is asked instead
+    ) -> Plan:
         """What must be done."""
         return compare(wanted, have, officernd.same, ours=ours)
 
@@ -151,10 +159,17 @@ class OfficeRnDDownstream:
         return officernd.needs_current(plan)
 
     def writes(
-        self, resource: str, plan: Plan, *, downstream_id: str | None, current: Mapping[str, Any] | None
+        self,
+        key: RecordKey,  # noqa: ARG002 - it has an id of its own there
+        wanted: Wanted,
+        plan: Plan,
+        *,
+        downstream_id: str | None,
+        have: Mapping[str, Any] | None,  # noqa: ARG002 - the plan holds what differs
+        current: Mapping[str, Any] | None,
     ) -> tuple[tuple[Write, ...], tuple[Note, ...]]:
         """The requests of a plan, in order."""
-        return officernd.writes(resource, plan, downstream_id=downstream_id, current=current)
+        return officernd.writes(wanted.resource, plan, downstream_id=downstream_id, current=current)
 
     def read(self, resource: str, downstream_id: str, *, lane: Lane, alive: Alive) -> Mapping[str, Any] | None:
         """One record as it is now."""

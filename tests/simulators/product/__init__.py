@@ -1,0 +1,1 @@
+"""A product that follows Capsule through unified records: the receiving end of `downstream = "unified"`."""

@@ -1,0 +1,1 @@
+"""Any product that takes unified CRM records, told of each change by a signed message."""
