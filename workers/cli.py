@@ -19,7 +19,7 @@ import redis
 import typer
 
 from mapping.keys import hook_owner, hook_path, hook_token
-from workers import dead_cli
+from workers import dead_cli, token_commands
 from workers.datastore import UpFailed, find_redis
 from workers.embedded import EmbeddedServerFailed
 from workers.errors import QueueAway, WorkerError
@@ -42,6 +42,7 @@ app = typer.Typer(
 )
 
 app.add_typer(dead_cli.make(os.environ), name="dead")
+token_commands.register(app, os.environ)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The connection, as relay.toml names it.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON document.")]

@@ -19,6 +19,7 @@ from workers import retry, tracing
 from workers.accounts import SignInPause, owner_of
 from workers.agenda import Agenda, Timing, connect
 from workers.breaker import Breaker
+from workers.capsule.caller import Caller
 from workers.capsule.client import Capsule
 from workers.capsule.hooks import RestHooks
 from workers.capsule.tokens import OAuthTokens
@@ -164,6 +165,14 @@ class Services:
             tokens = self._sign_in(owner)
         api_url, deadline_s = self.connections[owner].capsule.api_url, self.timing.call_ms / 1000
         return RestHooks(owner, self.http, self.limits, tokens, api_url=api_url, deadline_s=deadline_s)
+
+    def caller(self, connection: str) -> Caller:
+        """Calls a connection's Capsule account for a product, within the account's budget. Raises as `capsule`."""
+        window = self.capsule(connection).window
+        with self._lock:
+            tokens = self._sign_in(owner_of(self.connections, connection))
+        api_url, deadline_s = self.connections[connection].capsule.api_url, self.timing.call_ms / 1000
+        return Caller(self.http, self.limits, tokens, api_url=api_url, window=window, deadline_s=deadline_s)
 
     def _sign_in(self, owner: str) -> Tokens:
         if owner not in self._sign_ins:

@@ -1,7 +1,7 @@
 """Reads Capsule: records by id in shared calls, lists by page, within the limit that all processes count together.
 
-Only reads: the relay never writes to Capsule. Each call takes a slot of the hourly window first, live work before bulk
-(reference/capsule.md §3.1), and is followed by a look at the headers.
+Only reads; what a product writes through the unified API goes by `caller`. Each call takes a slot of the hourly window first,
+live work before bulk (reference/capsule.md §3.1), and is followed by a look at the headers.
 """
 
 from __future__ import annotations

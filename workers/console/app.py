@@ -23,6 +23,7 @@ from workers.console.connecting import Connecting
 from workers.console.door import Door
 from workers.console.letters import LetterDesk
 from workers.console.looking import Looking
+from workers.console.unified import app as unified
 from workers.errors import QueueAway, WorkerError
 from workers.flows import connect
 from workers.signs import Signs
@@ -69,6 +70,7 @@ def build(services: Services) -> ASGIApp:
             Route("/connect/{ticket}", connecting.connect),
             Route("/connected/{name}", connecting.connected),
             Route(connect.CALLBACK, connecting.callback),
+            *unified.mounts(services),
         ],
         # A page elsewhere that has its name point to this machine must not read ours.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[own, *LOOPBACK, *_listens(services)], www_redirect=False)],
