@@ -19,7 +19,7 @@ RUNS ?= 100000
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-options
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo test check mutants fuzz format lock clean faults faults-table soak side-by-side bench-venv
+.PHONY: help install up demo test check mutants fuzz format lock clean faults faults-table soak side-by-side bench-venv bench bench-full
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -47,6 +47,15 @@ soak: $(INSTALLED_DEV)  ## Random faults for MINUTES, with memory, descriptors a
 
 side-by-side: $(INSTALLED_DEV) $(BENCH)/.installed  ## The same work and faults for stock Dramatiq and Celery
 	$(BIN)/python -m tests.benchmarks.side_by_side --python $(BENCH)/bin/python $(if $(SEED),--seed $(SEED))
+
+bench: $(INSTALLED_DEV) $(BENCH)/.installed  ## Measure beside the peers, at reduced sizes, under 10 minutes (make bench-receiver: one part)
+	$(BIN)/python -m tests.benchmarks $(PARTS)
+
+bench-full: $(INSTALLED_DEV) $(BENCH)/.installed  ## The same at full sizes; goes on where it was broken off (PARTS=growth)
+	$(BIN)/python -m tests.benchmarks --full $(PARTS)
+
+bench-%: $(INSTALLED_DEV) $(BENCH)/.installed
+	$(BIN)/python -m tests.benchmarks $*
 
 bench-venv: $(BENCH)/.installed  ## Make the virtual environment of the benchmarks' peers
 
