@@ -17,12 +17,13 @@ local function letter_id(R, stored) return 'r' .. string.sub(redis.sha1hex(R .. 
 REPLAY: Final = (
     LETTER_ID
     + r"""
--- replay lane (R id first)... -> for each: 2 handed over | 1 open already | 0 that letter is not there any more
+-- replay lane trace (R id first)... -> for each: 2 handed over | 1 open already | 0 that letter is not there any more
+-- trace: the replay's, which the runs go on with
 -- first: ms of the record's first letter, kept beside it because the sweep, which may write the next, cannot read this one
-local lane = ARGV[1]
+local lane, trace = ARGV[1], ARGV[2]
 next_tick()   -- the first write of the script: without memory it is refused whole
 local answers = {}
-for i = 2, #ARGV, 3 do
+for i = 3, #ARGV, 3 do
   local R, id, first = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local letter = redis.call('HGET', 'relay:letters', R)
   local answer = 2
@@ -34,7 +35,7 @@ for i = 2, #ARGV, 3 do
     redis.call('HSET', 'relay:replays', R, text(tonumber(times or 0) + 1) .. ' ' .. (since or first) .. ' ' .. text(now))
     -- One that has killed its workers runs alone from the beginning.           -- [g: solo]
     if string.sub(letter, 1, 1) == '0' then redis.call('HSET', 'relay:deaths', R, 1) end
-    open_one(R, lane, 'replay')
+    open_one(R, lane, 'replay', nil, nil, trace)
   end
   answers[#answers + 1] = answer
 end
@@ -68,11 +69,11 @@ return answers
 )
 
 REPLAY_DELIVERY: Final = r"""
--- replay_delivery connection field lane R... -> 2 its records are open and the letter is gone | 0 it was not there any more
+-- replay_delivery connection field lane trace R... -> 2 its records are open and the letter is gone | 0 it was not there any more
 local letters = 'relay:deliveries:' .. ARGV[1]
 if redis.call('HEXISTS', letters, ARGV[2]) == 0 then return 0 end
 next_tick()   -- the first write of the script: without memory it is refused whole
-for i = 4, #ARGV do open_one(ARGV[i], ARGV[3], 'event') end
+for i = 5, #ARGV do open_one(ARGV[i], ARGV[3], 'event', nil, nil, ARGV[4]) end
 redis.call('HDEL', letters, ARGV[2])
 flush()
 return 2

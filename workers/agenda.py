@@ -236,11 +236,14 @@ class Agenda:
     def replay(self, letters: Sequence[tuple[RecordKey, str, int]], *, lane: Lane = "bulk") -> list[str]:
         """Opens the records of these letters (record, id of the letter, ms of its first time), each if it still is that letter.
 
+        Their runs go on with the trace of the caller, as those of `open`.
+
         Returns:
             For each `replayed`, `open` (somebody is working on it already) or `changed` (that letter is not there any more).
         """
         flat = [word for record, name, first in letters for word in (record.pack(), name, str(first))]
-        return [("changed", "open", "replayed")[int(one)] for one in self._run("replay", lane, *flat)] if flat else []
+        told = self._run("replay", lane, current_packed(), *flat) if flat else []
+        return [("changed", "open", "replayed")[int(one)] for one in told]
 
     def discard(self, letters: Sequence[tuple[RecordKey, str]]) -> list[str]:
         """Takes these letters (record, id of the letter) away. For each `discarded`, `open` or `changed`, as `replay`."""
@@ -249,7 +252,8 @@ class Agenda:
 
     def replay_delivery(self, connection: str, field: str, records: Sequence[RecordKey], *, lane: Lane = "bulk") -> bool:
         """Opens what an unreadable delivery turned out to say, and takes its letter away; False when it was gone already."""
-        return bool(self._run("replay_delivery", connection, field, lane, *(record.pack() for record in records)))
+        packed = [record.pack() for record in records]
+        return bool(self._run("replay_delivery", connection, field, lane, current_packed(), *packed))
 
     def pause(self, connection: str, *, reason: str, until_ms: int | None = None, probe_every_ms: int = 0) -> None:
         """No run of this connection begins until `resume` or `until_ms`; with `probe_every_ms` one at a time as a probe."""

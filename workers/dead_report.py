@@ -46,9 +46,12 @@ class Answer:
 
 @contextlib.contextmanager
 def services(environ: Mapping[str, str]) -> Iterator[Services]:
-    """The services of a command: nothing is started that calls anybody."""
+    """The services of a command: nothing is started that calls anybody.
+
+    A person reads the result; where no person looks, the line of a replay goes where those of the other processes go.
+    """
     settings = load(environ)
-    configure(settings.log_format, "WARNING")
+    configure(settings.log_format, "WARNING" if sys.stderr.isatty() else settings.log_level)
     built = build(replace(settings, redis_url=find_redis(settings)))
     try:
         yield built

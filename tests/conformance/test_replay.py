@@ -7,6 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from mapping.agenda import RecordKey, deliveries_key
 from tests.acceptance.harness import until
@@ -73,6 +75,7 @@ class Hands:
         self.services = services
         self.fails = fails
         self.runs: Counter[str] = Counter()
+        self.traces: set[str] = set()
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._work)
 
@@ -91,6 +94,7 @@ class Hands:
                 self.stop.wait(0.005)
                 continue
             self.runs[taken.record.pack()] += 1
+            self.traces.add(taken.trace.id if taken.trace is not None else "")
             if self.fails:
                 self.services.letters.bury(Run(self.services, taken), refusal(), {})
             else:
@@ -120,6 +124,31 @@ def test_letters_are_counted_by_what_is_wrong_with_them(services: Services, box:
     assert (summary.total, summary.open) == (4, 1)
     assert [(group.number, group.error, group.status) for group in summary.groups] == [(3, "Refused", 400), (1, "Refused", 404)]
     assert summary.groups[0].oldest_ms <= summary.groups[0].newest_ms
+
+
+def test_a_replay_says_in_one_line_how_it_ended_and_its_runs_have_its_trace(services: Services, box: LetterBox) -> None:
+    letters(box, 3)
+    with Hands(services, fails=False) as hands, capture_logs([merge_contextvars]) as said:
+        result = go(services, Filter(connection="acme"), who="somebody")
+    (line,) = [one for one in said if one["event"] == "replay"]
+    assert (line["total"], line["done"], line["in_step"], line["failed"], line["end"]) == (3, 3, 3, 0, "done")
+    assert (line["job"], line["filter"]["connection"]) == (result.job, "acme")
+    assert hands.traces == {line["trace"]}
+    assert "somebody" not in str(line)
+
+
+def test_a_replay_that_is_broken_off_says_so(services: Services, box: LetterBox) -> None:
+    letters(box, 3)
+
+    def breaks(*_: object) -> None:
+        raise RuntimeError("the terminal is gone")
+
+    with capture_logs() as said, pytest.raises(RuntimeError):
+        go(services, progress=breaks)
+    (line,) = [one for one in said if one["event"] == "replay"]
+    assert (line["end"], line["total"], line["done"]) == ("broken off", 3, 0)
+    (entry,) = flow.audit(services)
+    assert entry.result == "broken off"
 
 
 def test_a_replay_that_succeeds_leaves_no_letter(services: Services, box: LetterBox) -> None:

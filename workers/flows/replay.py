@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from workers import tracing
 from workers.flows.handover import CHUNK, HandOver, Progress, Result, Watch, batches
 from workers.letters.jobs import Jobs
 
@@ -179,14 +180,29 @@ def revealed(services: Services, letter: Letter, *, who: str) -> None:
 
 
 def _ended(services: Services, jobs: Jobs, job: Job, result: Result, run: Callable[[], None]) -> Result:
+    """Does the work with a trace of its own, which the runs of what it opens go on with, and says in one line how it ended."""
     began = time.monotonic()
-    try:
-        run()
-    except BaseException:
-        jobs.end(job, "broken off", result.counts())
-        raise
-    result.seconds = time.monotonic() - began
-    jobs.end(job, result.ended, result.counts())
-    line = {**result.counts(), "who": job.who, "ms": round(result.seconds * 1000)}
-    services.log.info(result.action, job=job.id, filter=dict(job.filter), total=result.total, end=result.ended, **line)
+    with tracing.work(result.action, job=job.id, total=result.total) as work:
+
+        def tell(end: str) -> None:
+            result.seconds = time.monotonic() - began
+            line = {"job": job.id, "total": result.total, **result.counts(), "end": end}
+            work.tell(**line)
+            # Who asked stands in the audit list: it may be somebody's name.
+            filter_ = {name: len(value) if isinstance(value, list) else value for name, value in job.filter.items()}
+            line |= {"filter": filter_, "ms": round(result.seconds * 1000)}
+            if result.action == "replay":
+                services.log.info("replay", **line)
+            else:
+                services.log.info("discard", **line)
+
+        try:
+            run()
+        except BaseException as error:
+            work.failed(type(error).__name__)
+            tell("broken off")
+            jobs.end(job, "broken off", result.counts())
+            raise
+        tell(result.ended)
+        jobs.end(job, result.ended, result.counts())
     return result
