@@ -357,10 +357,11 @@ def explain(
     Exit status: 0 explained, 1 a word or a setting is wrong, 2 a side could not be asked.
     """
     from workers import explain_command  # noqa: PLC0415 - loaded when used, so that every command starts fast
+    from workers.flows import explanation  # noqa: PLC0415 - the same
 
     settings = load(os.environ)
     known(settings, name)
-    explain_command.record_of(name, kind, number)
+    explanation.record_of(name, kind, number)
     said = explain_command.run(settings, name, kind, number, redis_url=find_redis(settings))
     _answer(replace(said, in_order=True), as_json=as_json)
     raise typer.Exit(0 if said.in_order else 2)

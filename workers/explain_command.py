@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from mapping.agenda import RecordKey
-from mapping.rules_faults import quoted
 from workers import explain_report
 from workers.account_commands import Said
-from workers.errors import Misconfigured
 from workers.flows.explain import explain
-from workers.flows.explanation import KINDS, kind_fault
+from workers.flows.explanation import kind_fault, record_of
 from workers.log import configure
 from workers.services import build
 
@@ -23,24 +20,6 @@ if TYPE_CHECKING:
 
     from workers.services import Services
     from workers.settings import Settings
-
-LARGEST_ID: Final = 2**63 - 1
-
-
-def record_of(name: str, kind: str, number: str) -> RecordKey:
-    """The record that the words name.
-
-    Raises:
-        Misconfigured: there is no such kind, or that is no id.
-    """
-    if kind.lower() not in KINDS:
-        words = ", ".join(sorted(set(KINDS) - {"organization"}))
-        raise Misconfigured(f"{quoted(kind)} is no kind of record.", advice=f"Write one of {words}.")
-    if not (number.isascii() and number.isdigit() and 0 < int(number) <= LARGEST_ID):
-        raise Misconfigured(
-            f"{quoted(number)} is no id of Capsule.", advice="It is the whole number at the end of the record's address there."
-        )
-    return RecordKey(name, KINDS[kind.lower()], int(number))
 
 
 def run(settings: Settings, name: str, kind: str, number: str, *, redis_url: str) -> Said:

@@ -87,6 +87,13 @@ def lines(told: Explanation) -> list[str]:
     """The explanation in sections, for a person."""
     record = told.record
     shown = [f"{record.connection}: {record.kind} {record.id}", printable(told.answer)]
+    for title, body in sections(told):
+        shown += ["", title, *(f"  {line}" for line in body)]
+    return shown
+
+
+def sections(told: Explanation) -> Iterator[tuple[str, list[str]]]:
+    """Title and printable lines of each section that has any."""
     for title, body in (
         ("Capsule holds", _capsule(told)),
         ("Rules", _rules(told)),
@@ -98,10 +105,8 @@ def lines(told: Explanation) -> list[str]:
         ("Links", [f"{name.replace('_', ' ')}: {address}" for name, address in told.links.items()]),
         ("Could not be asked", [f"{side}: {why}" for side, why in told.unasked.items()]),
     ):
-        found = list(body)
-        if found:
-            shown += ["", title, *(f"  {printable(line)}" for line in found)]
-    return shown
+        if found := [printable(line) for line in body]:
+            yield title, found
 
 
 def _capsule(told: Explanation) -> Iterator[str]:

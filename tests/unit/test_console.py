@@ -415,3 +415,50 @@ def test_another_host_name_is_refused_and_every_answer_has_the_headers(console: 
         assert headers["x-frame-options"] == "DENY", path
         assert headers["cache-control"] == "no-store", path
     assert client.put("/").status_code == 405
+
+
+# ---------------------------------------------------------------- records
+RECORDS = "/connections/acme/records"
+
+
+def test_a_record_is_explained_to_nobody_who_has_not_signed_in(console: Open) -> None:
+    for client in (console(), console(peer="127.0.0.2")):
+        for path in (RECORDS, f"{RECORDS}/person/5"):
+            refused = client.get(path)
+            assert refused.status_code == 403
+            assert "RELAY_CONSOLE_PASSWORD" in refused.text
+    asked = console(RELAY_CONSOLE_PASSWORD=PASSWORD).get(f"{RECORDS}/person/5")
+    assert asked.status_code == 303
+    assert asked.headers["location"].startswith("../../../../login?next=connections%2Facme")
+
+
+def test_the_form_leads_to_the_record_s_page(console: Open) -> None:
+    client = console(RELAY_CONSOLE_PASSWORD=PASSWORD)
+    sign_in(client)
+    page = client.get(RECORDS).text
+    assert 'name="kind"' in page
+    assert 'http-equiv="refresh"' not in page
+    sent = client.get(f"{RECORDS}?kind=person&id=5")
+    assert (sent.status_code, sent.headers["location"]) == (303, "../../connections/acme/records/person/5")
+    strange = client.get(f"{RECORDS}?kind=a/../b&id=%3Cscript%3E")
+    assert strange.headers["location"] == "../../connections/acme/records/a%2F..%2Fb/%3Cscript%3E"
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("acme/records/desk/5", "no kind of record"),
+        ("acme/records/person/0", "no id"),
+        ("acme/records/person/%3Cscript%3E", "no id"),
+        ("nobody/records/person/5", "no connection nobody"),
+        ("nobody/records", "no connection nobody"),
+    ],
+    ids=lambda value: value,
+)
+def test_what_cannot_be_explained_is_not_found(console: Open, path: str, says: str) -> None:
+    client = console(RELAY_CONSOLE_PASSWORD=PASSWORD)
+    sign_in(client)
+    answer = client.get(f"/connections/{path}")
+    assert answer.status_code == 404
+    assert says in answer.text
+    assert "<script" not in answer.text

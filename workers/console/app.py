@@ -21,6 +21,7 @@ from workers.console import frame as frames
 from workers.console.access import Refused
 from workers.console.connecting import Connecting
 from workers.console.door import Door
+from workers.console.explaining import Explaining
 from workers.console.letters import LetterDesk
 from workers.console.looking import Looking
 from workers.console.unified import app as unified
@@ -44,6 +45,7 @@ def build(services: Services) -> ASGIApp:
     """The console as an ASGI application. Nothing is connected before the first request."""
     door = Door(services)
     connecting, looking, desk = Connecting(services, door), Looking(services, door), LetterDesk(services)
+    explaining = Explaining(services)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -59,6 +61,8 @@ def build(services: Services) -> ASGIApp:
         routes=[
             Route("/", door.guarded(looking.home)),
             Route("/connections/{name}", door.guarded(looking.connection)),
+            Route("/connections/{name}/records", door.guarded(explaining.asked)),
+            Route("/connections/{name}/records/{kind}/{id}", door.guarded(explaining.shown)),
             Route("/letters", door.guarded(desk.listed)),
             Route("/letters/ask", door.guarded(desk.ask)),
             Route("/letters/do", door.guarded(desk.do), methods=["POST"]),

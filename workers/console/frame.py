@@ -54,6 +54,7 @@ cursor:pointer;font-weight:600}
 button.quiet{background:none;color:var(--link);padding:.3rem .8rem}button.bad{background:var(--bad);border-color:var(--bad)}
 .row{display:flex;flex-wrap:wrap;gap:.75rem;align-items:end;margin:.5rem 0}.row label{flex:1 1 9rem}
 footer{color:var(--soft);font-size:.9rem}
+main ul{padding-left:1.1rem;margin:.4rem 0;overflow-wrap:anywhere}main ul.figures{padding:0}
 @media(max-width:40rem){dl{grid-template-columns:1fr;gap:0}dt{margin-top:.5rem}.wide{display:none}
 header nav{order:3;flex-basis:100%;gap:1.25rem}header>div{justify-content:space-between}
 .figures{grid-template-columns:repeat(3,1fr)}.figures li{padding:.3rem .5rem}

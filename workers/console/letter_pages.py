@@ -89,6 +89,9 @@ def shown(letter: Letter, frame: Frame) -> str:
             for action, (label, _) in ACTIONS.items()
         )
         parts.append(f'<p class="row">{links}</p>')
+    if letter.record is not None and frame.who:
+        path = f"connections/{letter.record.connection}/records/{letter.record.kind}/{letter.record.id}"
+        parts.append(f'<p><a href="{frame.root}{escape(path)}">Why the record is as it is</a></p>')
     parts.append(f"<p>With values: <code>capsule-relay dead show {escape(letter.id)}</code>, which says how.</p></section>")
     return document("Dead letter", "".join(parts), frame)
 

@@ -83,7 +83,9 @@ def connection(view: ConnectionView, told: Mapping[str, object], frame: Frame) -
         opened,
         f"<section><h2>Held, by reason</h2><table><tbody>{held}</tbody></table></section>" if held else "",
         f"<section><h2>Counted since the first start</h2><table><tbody>{counters}</tbody></table></section>" if counters else "",
-        f'<p><a href="{frame.root}">All connections</a></p>',
+        # A page of its own: this one asks for itself again, and would take away what somebody has begun to type.
+        f'<p class="row"><a href="{frame.root}connections/{escape(view.name)}/records">Why is a record as it is? …</a>',
+        f'<a href="{frame.root}">All connections</a></p>',
     ]
     soon = view.waiting or (view.state == "first_sync")
     return document(view.name, "".join(body), frame, refresh=SOON_SECONDS if soon else REFRESH_SECONDS)

@@ -8,10 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from mapping.agenda import RecordKey
+from mapping.rules_faults import quoted
+from workers.errors import Misconfigured
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mapping.agenda import RecordKey
     from mapping.trace import Step
     from workers.ledger import Entry
     from workers.letters import Letter
@@ -25,6 +28,23 @@ KINDS: Final[Mapping[str, str]] = {
     "organization": "party",
     "opportunity": "opportunity",
 }
+LARGEST_ID: Final = 2**63 - 1
+
+
+def record_of(name: str, kind: str, number: str) -> RecordKey:
+    """The record that the words name.
+
+    Raises:
+        Misconfigured: there is no such kind, or that is no id.
+    """
+    if kind.lower() not in KINDS:
+        words = ", ".join(sorted(set(KINDS) - {"organization"}))
+        raise Misconfigured(f"{quoted(kind)} is no kind of record.", advice=f"Write one of {words}.")
+    if not (number.isascii() and number.isdigit() and 0 < int(number) <= LARGEST_ID):
+        raise Misconfigured(
+            f"{quoted(number)} is no id of Capsule.", advice="It is the whole number at the end of the record's address there."
+        )
+    return RecordKey(name, KINDS[kind.lower()], int(number))
 
 
 @dataclass(frozen=True, slots=True)

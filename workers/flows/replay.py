@@ -186,11 +186,11 @@ def _ended(services: Services, jobs: Jobs, job: Job, result: Result, run: Callab
 
         def tell(end: str) -> None:
             result.seconds = time.monotonic() - began
-            line = {"job": job.id, "total": result.total, **result.counts(), "end": end}
-            work.tell(**line)
+            told: dict[str, str | int] = {"job": job.id, "total": result.total, **result.counts(), "end": end}
+            work.tell(**told)
             # Who asked stands in the audit list: it may be somebody's name.
             filter_ = {name: len(value) if isinstance(value, list) else value for name, value in job.filter.items()}
-            line |= {"filter": filter_, "ms": round(result.seconds * 1000)}
+            line = {**told, "filter": filter_, "ms": round(result.seconds * 1000)}
             if result.action == "replay":
                 services.log.info("replay", **line)
             else:
