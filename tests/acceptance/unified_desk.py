@@ -118,6 +118,14 @@ class UnifiedDesk:
         state: dict[str, Any] = self.capsule.control("GET", "state")
         return state
 
+    def party(self, number: str) -> dict[str, Any]:
+        """A party as Capsule's API shows it."""
+        headers = {"Authorization": "Bearer capsule-token"}
+        url = f"{self.capsule.url}/api/v2/parties/{number}"
+        answer = httpx.get(url, params={"embed": "tags,fields"}, headers=headers, trust_env=False)
+        found: dict[str, Any] = answer.json()["party"]
+        return found
+
     def requests(self) -> list[dict[str, Any]]:
         """What the simulator was asked."""
         seen = self.capsule.control("GET", "requests")

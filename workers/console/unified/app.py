@@ -15,11 +15,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from workers.console.unified import filters, problems, queries
+from workers.console.unified import filters, making, problems, proxy, queries
 from workers.console.unified.access import Gate
 from workers.console.unified.catalogue import Catalogue
 from workers.console.unified.problems import Problem
 from workers.console.unified.reading import Reader
+from workers.console.unified.writes import WRITABLE
 from workers.errors import QueueAway
 
 if TYPE_CHECKING:
@@ -110,14 +111,23 @@ def mounts(services: Services) -> list[Mount]:
     for model in MODELS:
         routes += _of_model(desk, f"/crm/{model}", model)
     routes += _of_model(desk, "/user-directory/users", DIRECTORY)
-    return [Mount("/unified", app=_application(routes))]
+    through = desk.endpoint(proxy.passed, largest=proxy.MOST_BYTES)
+    to_capsule = [Route("/capsule/{connection}/{path:path}", through, methods=["GET", "POST", "PUT", "DELETE"])]
+    return [Mount("/unified", app=_application(routes)), Mount("/proxy", app=_application(to_capsule))]
 
 
 def _of_model(desk: Desk, path: str, model: str) -> list[Route]:
-    return [
+    routes = [
         Route(path, desk.endpoint(_listed(model)), methods=["GET"]),
         Route(f"{path}/{{id}}", desk.endpoint(_one(model)), methods=["GET"]),
     ]
+    if model in WRITABLE:
+        routes += [
+            Route(path, desk.endpoint(_created(model)), methods=["POST"]),
+            Route(f"{path}/{{id}}", desk.endpoint(_updated(model)), methods=["PATCH"]),
+            Route(f"{path}/{{id}}", desk.endpoint(_deleted(model)), methods=["DELETE"]),
+        ]
+    return routes
 
 
 def _listed(model: str) -> Endpoint:
@@ -139,6 +149,30 @@ def _listed(model: str) -> Endpoint:
 def _one(model: str) -> Endpoint:
     def do(desk: Desk, request: Request, entrance: Entrance, _: bytes) -> Response:
         return answered(desk.reader(entrance).get(model, request.path_params["id"], _ask(request, model, listing=False)))
+
+    return do
+
+
+def _created(model: str) -> Endpoint:
+    def do(desk: Desk, request: Request, entrance: Entrance, body: bytes) -> Response:
+        ask = _ask(request, model, listing=False)
+        return making.create(desk.reader(entrance), model, request, body, ask)
+
+    return do
+
+
+def _updated(model: str) -> Endpoint:
+    def do(desk: Desk, request: Request, entrance: Entrance, body: bytes) -> Response:
+        ask = _ask(request, model, listing=False)
+        return making.update(desk.reader(entrance), model, request, body, ask)
+
+    return do
+
+
+def _deleted(model: str) -> Endpoint:
+    def do(desk: Desk, request: Request, entrance: Entrance, body: bytes) -> Response:
+        _ask(request, model, listing=False)
+        return making.delete(desk.reader(entrance), model, request, body)
 
     return do
 
