@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-KINDS: Final = ("party", "opportunity", "kase", "task", "user")
+KINDS: Final = ("party", "opportunity", "kase", "task", "user", "entry")
 LANES: Final = ("live", "bulk", "solo")
 Lane = Literal["live", "bulk", "solo"]
 Why = Literal["event", "replay", "finding", "refused", "restart"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mapping.body import as_table, decimal, integer, is_restricted, number_of, optional_table, rows, text
 from mapping.errors import UnreadableRecord
-from mapping.records import Milestone, Opportunity, Organisation, Party, Person, Website
+from mapping.records import Attached, Milestone, Opportunity, Organisation, Party, Person, Website
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +62,32 @@ def opportunity(body: object) -> Opportunity:
         created_at=text(table, "createdAt", where),
         updated_at=text(table, "updatedAt", where),
         restricted=restricted,
+        raw=table,
+    )
+
+
+def attached(kind: str, body: object) -> Attached:
+    """A kase, task, user or entry as Show or a list gives it (reference/capsule.md §4.3 to §4.6).
+
+    Raises:
+        UnreadableRecord: it is none.
+    """
+    table = as_table(body, f"a record of kind {kind}")
+    number = number_of(table, f"a record of kind {kind}")
+    where = f"{kind} {number}"
+    # The party of a user is the user's own, and decides nothing.
+    owner = optional_table(table, "party", where) if kind != "user" else None
+    through = None
+    for other in ("opportunity", "kase"):
+        nested = optional_table(table, other, where) if kind in ("task", "entry") else None
+        if nested is not None:
+            through = (other, number_of(nested, f"the {other} of {where}"))
+    return Attached(
+        kind=kind,
+        id=number,
+        party_id=None if owner is None else number_of(owner, f"the party of {where}"),
+        through=through,
+        restricted=is_restricted(table),
         raw=table,
     )
 

@@ -12,10 +12,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+from mapping.capsule import attached as attached_of
 from mapping.capsule import opportunity as opportunity_of
 from mapping.capsule import party as party_of
-from mapping.judge import judge_party
-from mapping.records import Opportunity, Organisation, Person
+from mapping.judge import judge_party, needs_party
+from mapping.records import Attached, Opportunity, Organisation, Person
 from mapping.values import word_key
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ PASSES_ON: Final = "passes_on"
 NO_ACCOUNT: Final[Mapping[str, Any]] = {"body": "", "rules": "", "rests": {}, "tags": [], "alone": False}
 DIGEST_BYTES: Final = 12
 # What changes without a meaning for us, at any depth; one that an operator's own field names counts all the same.
-RESTLESS: Final = ("updatedAt", "lastContactedAt", "pictureURL")
+RESTLESS: Final = ("updatedAt", "lastContactedAt", "pictureURL", "lastLoginAt")
 
 Why = Literal["new", "changed", "came in", "fell out", "rules", "rests", "held", "failed"]
 
@@ -65,20 +66,30 @@ class Finding:
 
 
 def account(
-    connection: Connection, record: Person | Organisation | Opportunity, rests: Mapping[str, tuple[Mapping[str, Any], str | None]]
+    connection: Connection,
+    record: Person | Organisation | Opportunity | Attached,
+    rests: Mapping[str, tuple[Mapping[str, Any], str | None]],
 ) -> dict[str, Any]:
     """What a run keeps of that which its outcome rests on.
 
     `rests`: for each other record (`kind|id`) that it was judged by, what was read of it and its downstream id.
     """
-    kind = "opportunity" if isinstance(record, Opportunity) else "party"
+    party = isinstance(record, Person | Organisation)
+    kind = "party" if party else record.kind if isinstance(record, Attached) else "opportunity"
     return {
         "body": fingerprint(connection, record.raw),
         "rules": rules_digest(connection, kind),
         "rests": {name: [dict(seen), number] for name, (seen, number) in rests.items()},
         "tags": carried(connection, record),
-        "alone": not isinstance(record, Opportunity) and judge_party(connection, record, None).is_in,
+        "alone": _alone(connection, record),
     }
+
+
+def _alone(connection: Connection, record: Person | Organisation | Opportunity | Attached) -> bool:
+    """Whether it has a right of its own to be in, whatever becomes of others."""
+    if isinstance(record, Attached):
+        return not needs_party(connection, record)
+    return not isinstance(record, Opportunity) and judge_party(connection, record, None).is_in
 
 
 def fingerprint(connection: Connection, body: Mapping[str, Json]) -> str:
@@ -106,9 +117,9 @@ def rules_digests(connection: Connection) -> str:
     return _digest("".join(rules_digest(connection, kind) for kind in ("party", "opportunity")))
 
 
-def carried(connection: Connection, record: Person | Organisation | Opportunity) -> list[str]:
+def carried(connection: Connection, record: Person | Organisation | Opportunity | Attached) -> list[str]:
     """Those tags of the rules that a party carries, as keys; what the pass over tags of interest looks for."""
-    if isinstance(record, Opportunity) or record.tags is None:
+    if isinstance(record, Opportunity | Attached) or record.tags is None:
         return []
     there = {word_key(tag) for tag in record.tags}
     return sorted(there.intersection(word_key(tag) for tag in connection.tags.tags))
@@ -147,7 +158,7 @@ def compare(
     by_rules = kept["rules"] != rules_digest(connection, kind)
     by_others = any(_differs(others.get(name), seen) for name, seen in kept["rests"].items())
     if changed or by_rules or by_others:
-        stays = _stays(connection, kind, body, others)
+        stays = _stays(connection, kind, body, others, kept["rests"])
         if entry.is_in and not stays:
             return Finding("fell out", releases=True)
         if not entry.is_in and stays:
@@ -175,8 +186,8 @@ def follows(entry: Known, leaving: Iterable[str]) -> bool:
 
 
 def concerned(kind: str, body: Mapping[str, Json]) -> str | None:
-    """The organisation of a person or the party of an opportunity, as `kind|id`, from a list's body."""
-    other = body.get("party" if kind == "opportunity" else "organisation")
+    """The organisation of a person or the party of another record, as `kind|id`, from a list's body."""
+    other = body.get("organisation" if kind == "party" else "party") if kind != "user" else None
     number = other.get("id") if isinstance(other, dict) else None
     return f"party|{number}" if isinstance(number, int) else None
 
@@ -186,14 +197,21 @@ def _differs(other: Known | None, seen: list[Any]) -> bool:
     return not agrees(other, passed_on) or (other.id if other is not None else None) != number
 
 
-def _stays(connection: Connection, kind: str, body: Mapping[str, Json], others: Mapping[str, Known | None]) -> bool:
+def _stays(
+    connection: Connection, kind: str, body: Mapping[str, Json], others: Mapping[str, Known | None], rests: Iterable[str]
+) -> bool:
     """Whether the record is in by what is seen here, with what it rests on as the ledger knows it."""
-    other = others.get(concerned(kind, body) or "")
+    # A task of an opportunity rests on that one's party, which its own body does not name.
+    other = others.get(concerned(kind, body) or next(iter(rests), ""))
     passed_on: Mapping[str, Any] = other.state.get(PASSES_ON, {}) if other is not None else {}
     if kind == "opportunity":
         deal = opportunity_of(body)
         through = passed_on.get("in") or passed_on.get("organisation_in")
         return connection.sync_opportunities and not deal.restricted and bool(through)
+    if kind != "party":
+        one = attached_of(kind, body)
+        through = passed_on.get("in") or passed_on.get("organisation_in")
+        return not one.restricted and (not needs_party(connection, one) or bool(through))
     party = party_of(body)
     if judge_party(connection, party, None).is_in:
         return True

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mapping.errors import UnreadableRecord
-from mapping.records import Gone, Opportunity, Organisation, Party, Person
+from mapping.records import Attached, Gone, Opportunity, Organisation, Party, Person
 from mapping.trace import Step, unheard
 
 if TYPE_CHECKING:
@@ -71,14 +71,58 @@ def judge_opportunity(
         why = "its party is deleted in Capsule or hidden from the token's user"
         return _decided(opportunity, "capsule", heard, is_in=False, why=why)
     heard(Step(_name(opportunity), rule, "", "sync_opportunities is on, so its party decides"))
+    return _by_party(connection, opportunity, party, organisation, rule=rule, heard=heard)
+
+
+def _by_party(
+    connection: Connection,
+    record: Opportunity | Attached,
+    party: Party,
+    organisation: Organisation | None,
+    *,
+    rule: str,
+    heard: Heard,
+) -> Verdict:
+    """What belongs to a party is in when that is, or its organisation."""
     own = judge_party(connection, party, organisation, heard=heard)
     if own.is_in:
-        return _decided(opportunity, rule, heard, is_in=True, why=f"its party is in: {own.why}")
+        return _decided(record, rule, heard, is_in=True, why=f"its party is in: {own.why}")
     if isinstance(party, Person) and organisation is not None and not organisation.restricted:
         other = judge_party(connection, organisation, None, heard=heard)
         if other.is_in:
-            return _decided(opportunity, rule, heard, is_in=True, why=f"the organisation of its party is in: {other.why}")
-    return _decided(opportunity, rule, heard, is_in=False, why=f"its party is out: {own.why}")
+            return _decided(record, rule, heard, is_in=True, why=f"the organisation of its party is in: {other.why}")
+    return _decided(record, rule, heard, is_in=False, why=f"its party is out: {own.why}")
+
+
+def judge_attached(
+    connection: Connection,
+    record: Attached | Gone,
+    party: Party | Gone | None,
+    organisation: Organisation | None,
+    *,
+    heard: Heard = unheard,
+) -> Verdict:
+    """Whether a kase, task, user or entry is in: users always, all of them without `tags_to_sync`, else as an opportunity is.
+
+    Raises:
+        UnreadableRecord: the party was read without its tags.
+    """
+    rule = "tags_to_sync"
+    if isinstance(record, Gone) or record.restricted:
+        return _absent(record, heard)
+    if record.kind == "user":
+        return _decided(record, rule, heard, is_in=True, why="users are always in")
+    if not needs_party(connection, record):
+        return _decided(record, rule, heard, is_in=True, why="tags_to_sync is empty, so everything is in")
+    if party is None or isinstance(party, Gone) or party.restricted:
+        why = "it belongs to no party that Capsule shows us, and tags_to_sync is not empty"
+        return _decided(record, "capsule", heard, is_in=False, why=why)
+    return _by_party(connection, record, party, organisation, rule=rule, heard=heard)
+
+
+def needs_party(connection: Connection, record: Attached) -> bool:
+    """Whether the verdict on such a record rests on its party, which otherwise need not be read."""
+    return record.kind != "user" and bool(connection.tags.terms)
 
 
 def _through_organisation(
@@ -121,17 +165,17 @@ def _tags(connection: Connection, party: Party) -> tuple[str, ...]:
     return party.tags
 
 
-def _absent(record: Party | Opportunity | Gone, heard: Heard) -> Verdict:
+def _absent(record: Party | Opportunity | Attached | Gone, heard: Heard) -> Verdict:
     why = "it is hidden from the token's user in Capsule" if record.restricted else "it was deleted in Capsule"
     return _decided(record, "capsule", heard, is_in=False, why=why)
 
 
-def _decided(record: Party | Opportunity | Gone, rule: str, heard: Heard, *, is_in: bool, why: str) -> Verdict:
+def _decided(record: Party | Opportunity | Attached | Gone, rule: str, heard: Heard, *, is_in: bool, why: str) -> Verdict:
     """The verdict on a record; it is also the last step that is told of it."""
     heard(Step(_name(record), rule, "in" if is_in else "out", why))
     return Verdict(is_in, why)
 
 
-def _name(record: Party | Opportunity | Gone) -> str:
-    kind = record.kind if isinstance(record, Gone) else type(record).__name__.lower()
+def _name(record: Party | Opportunity | Attached | Gone) -> str:
+    kind = record.kind if isinstance(record, Attached | Gone) else type(record).__name__.lower()
     return f"{kind} {record.id}"

@@ -10,7 +10,14 @@ from mapping.officernd_fields import PATHS
 if TYPE_CHECKING:
     from mapping.rules import Connection
 
-_COLLECTIONS = {"party": "parties", "opportunity": "opportunities"}
+_COLLECTIONS = {
+    "party": "parties",
+    "opportunity": "opportunities",
+    "kase": "kases",
+    "task": "tasks",
+    "user": "users",
+    "entry": "entries",
+}
 
 
 def capsule_api(connection: Connection, kind: str, number: int) -> str:

@@ -88,6 +88,18 @@ class Opportunity:
 
 
 @dataclass(frozen=True, slots=True)
+class Attached:
+    """A kase, task, user or entry: of it we judge only whom it belongs to. What it says stands in `raw`."""
+
+    kind: str
+    id: int
+    party_id: int | None  # None: it belongs to no party, or to one through another record
+    through: tuple[str, int] | None  # the opportunity or kase by whose party it is judged when it has none itself
+    restricted: bool
+    raw: Mapping[str, Json] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """What Capsule no longer shows: deleted, or (`restricted`) hidden from the token's user."""
 

@@ -40,7 +40,7 @@ def test_keys_in_redis_have_the_names_that_earlier_releases_wrote() -> None:
 
 
 def test_words_that_stand_in_redis_are_those_that_earlier_releases_wrote() -> None:
-    assert agenda.KINDS == ("party", "opportunity", "kase", "task", "user")
+    assert agenda.KINDS == ("party", "opportunity", "kase", "task", "user", "entry")
     assert agenda.LANES == get_args(agenda.Lane) == ("live", "bulk", "solo")
     assert set(get_args(agenda.Why)) >= {"event", "replay", "finding", "refused", "restart"}
     assert (agenda.ACTOR, agenda.DRAMATIQ_NAMESPACE) == ("work", "dramatiq")

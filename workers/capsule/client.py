@@ -99,7 +99,7 @@ class Capsule:
                 max_wait_ms=self._max_wait_ms,
                 alive_every_s=self._step_s,
             )
-            for kind in wire.COLLECTIONS
+            for kind in wire.SHARED
         }
 
     def party(self, number: int, *, lane: str, alive: Callable[[], None]) -> Body | None:
@@ -114,6 +114,11 @@ class Capsule:
     def opportunity(self, number: int, *, lane: str, alive: Callable[[], None]) -> Body | None:
         """An opportunity, as `party`."""
         return self._shared("opportunity", number, lane=lane, alive=alive)
+
+    def record(self, kind: str, number: int, *, lane: str, alive: Callable[[], None]) -> Body | None:
+        """A record of any kind, as `party`; those of which Capsule answers one at a time are read by themselves."""
+        read = self._shared if kind in wire.SHARED else self._single
+        return read(kind, number, lane=lane, alive=alive)
 
     def parties(self, ids: Sequence[int], *, lane: str = "bulk", alive: Callable[[], None] = _nothing) -> dict[int, Body | None]:
         """Many persons and organisations, ten a call; None = gone or restricted. Raises as `party`."""
@@ -132,6 +137,32 @@ class Capsule:
     def opportunities_of(self, party_id: int, *, lane: str = "bulk", alive: Callable[[], None] = _nothing) -> Iterator[Page]:
         """The opportunities of a party, as `people_of`."""
         return self._pages(lambda page: wire.opportunities_of(party_id, page=page), "opportunities", lane=lane, alive=alive)
+
+    def kases_of(self, party_id: int, *, lane: str = "bulk", alive: Callable[[], None] = _nothing) -> Iterator[Page]:
+        """The kases of a party, as `people_of`."""
+        return self._pages(lambda page: wire.kases_of(party_id, page=page), "kases", lane=lane, alive=alive)
+
+    def list_records(
+        self,
+        kind: str,
+        *,
+        since: str | None = None,
+        page: int = 1,
+        lane: str = "bulk",
+        alive: Callable[[], None] = _nothing,
+    ) -> Iterator[Page]:
+        """All records of a kind from `page` on, or those changed after `since`; where Capsule has no `since` see `wire.listing`.
+
+        Raises as `list_parties`.
+        """
+        return self._pages(
+            lambda number: wire.listing(kind, page=number, since=since),
+            wire.COLLECTIONS[kind],
+            page=page,
+            lane=lane,
+            alive=alive,
+            max_wait_ms=LIST_WAIT_MS,
+        )
 
     def list_parties(
         self,

@@ -28,9 +28,26 @@ HOUR_MS: Final = 3_600_000
 UNKNOWN_WAIT_MS: Final = 60_000
 MOST_WAIT_MS: Final = HOUR_MS
 
-COLLECTIONS: Final = {"party": "parties", "opportunity": "opportunities"}
+COLLECTIONS: Final = {
+    "party": "parties",
+    "opportunity": "opportunities",
+    "kase": "kases",
+    "task": "tasks",
+    "user": "users",
+    "entry": "entries",
+}
+SHARED: Final = ("party", "opportunity", "kase", "task")  # several of these are answered in one call (§3.7, §5.1)
+SINCE: Final = ("party", "opportunity", "kase")  # and of these alone what was changed or deleted since a moment (§3.4, §3.6)
+MOST_ENTRIES: Final = 50  # §5.5
 # §3.5. An embedded party brings no tags that we could rely on, so an opportunity's party is read by itself.
-EMBED: Final = {"party": "tags,fields,organisation", "opportunity": "tags,fields,milestone"}
+EMBED: Final = {
+    "party": "tags,fields,organisation",
+    "opportunity": "tags,fields,milestone",
+    "kase": "tags,fields",
+    "task": "party,opportunity,kase,owner",
+    "user": "party",
+    "entry": "party,kase,opportunity,creator,activityType",
+}
 
 _LINK: Final = re.compile(r"<([^>]*)>((?:\s*;\s*[\w-]+\s*=\s*(?:\"[^\"]*\"|[^\s;,\"]+))*)")
 _REL: Final = re.compile(r"rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]+))", re.IGNORECASE)
@@ -67,9 +84,16 @@ def records(kind: str, ids: Sequence[int]) -> Read:
 
 
 def listing(kind: str, *, page: int, since: str | None = None, per_page: int = MOST_PER_PAGE) -> Read:
-    """A page of all records of a kind, or of those changed after `since` (ISO 8601; §3.3, §3.4)."""
+    """A page of all records of a kind, or of those changed after `since` (ISO 8601; §3.3, §3.4).
+
+    Of tasks, which have no `since`, those that are open are answered instead: closing one is an event (§5.1).
+    """
     name = COLLECTIONS[kind]
-    query = _paging(page, per_page, EMBED[kind])
+    query = _paging(page, min(per_page, MOST_ENTRIES) if kind == "entry" else per_page, EMBED[kind])
+    if kind == "task":
+        query = (("status", "open,pending" if since else "open,completed,pending"), *query)
+    if kind not in SINCE:
+        since = None
     return Read(f"GET /{name}", f"/{name}", (("since", since), *query) if since else query)
 
 
@@ -101,6 +125,12 @@ def opportunities_of(party_id: int, *, page: int) -> Read:
     """A page of the opportunities of a party (§5.1)."""
     query = _paging(page, MOST_PER_PAGE, EMBED["opportunity"])
     return Read("GET /parties/{id}/opportunities", f"/parties/{party_id:d}/opportunities", query)
+
+
+def kases_of(party_id: int, *, page: int) -> Read:
+    """A page of the kases of a party (§5.1)."""
+    query = _paging(page, MOST_PER_PAGE, EMBED["kase"])
+    return Read("GET /parties/{id}/kases", f"/parties/{party_id:d}/kases", query)
 
 
 def pipelines(*, page: int) -> Read:

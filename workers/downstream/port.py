@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mapping.agenda import Lane, RecordKey
     from mapping.judge import Verdict
     from mapping.plan import Held, Note, Plan, Waits, Wanted
-    from mapping.records import Opportunity, Organisation, Person
+    from mapping.records import Attached, Opportunity, Organisation, Person
 
 # Called before each read and while waiting; renews the lease, and raises to stop the run.
 Alive = Callable[[], None]
@@ -28,12 +28,12 @@ Leaving = Literal["deleted", "restricted", "out"]
 class Subject:
     """A record as Capsule holds it now, with all that its verdict rests on.
 
-    `organisation` is the person's, or that of the opportunity's party; `party` is the opportunity's. `organisation_in`
-    says whether that organisation itself is in by the rules.
+    `organisation` is the person's, or that of the party; `party` is the one by which any other record is judged.
+    `organisation_in` says whether that organisation itself is in by the rules.
     """
 
     key: RecordKey
-    record: Person | Organisation | Opportunity
+    record: Person | Organisation | Opportunity | Attached
     verdict: Verdict
     organisation: Organisation | None = None
     organisation_in: bool = False

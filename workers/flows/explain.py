@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mapping import links
 from mapping.errors import MappingError
-from mapping.judge import judge_opportunity, judge_party
+from mapping.judge import judge_attached, judge_opportunity, judge_party
 from mapping.plan import Held, Wanted
-from mapping.records import Gone, Opportunity, Person
+from mapping.records import Attached, Gone, Opportunity, Person
 from workers.agenda import Taken
 from workers.counts import Counts
 from workers.errors import Misconfigured, QueueAway, WorkerError
@@ -147,6 +147,8 @@ class _Stage:
                 judge_party(self.connection, subject, None, heard=hear)
             else:
                 judge(self.connection, subject, None, None, heard=hear)
+        elif isinstance(subject.record, Attached):
+            judge_attached(self.connection, subject.record, subject.party, subject.organisation, heard=hear)
         elif isinstance(subject.record, Opportunity):
             judge_opportunity(self.connection, subject.record, subject.party, subject.organisation, heard=hear)
         else:

@@ -32,6 +32,16 @@ class CapsuleTap:
             self.seen["opportunity", number] = self._inner.opportunity(number, lane=lane, alive=alive)
         return self.seen["opportunity", number]
 
+    def record(self, kind: str, number: int, *, lane: str, alive: Alive) -> Mapping[str, Any] | None:
+        """As `Capsule.record`."""
+        if (kind, number) not in self.seen:
+            self.seen[kind, number] = self._inner.record(kind, number, lane=lane, alive=alive)
+        return self.seen[kind, number]
+
+    def kases_of(self, party_id: int, *, lane: str, alive: Alive) -> Iterator[Any]:  # noqa: ARG002 - as Capsule's
+        """None."""
+        return iter(())
+
     def people_of(self, organisation_id: int, *, lane: str, alive: Alive) -> Iterator[Any]:  # noqa: ARG002 - as Capsule's
         """Nobody."""
         return iter(())

@@ -27,6 +27,11 @@ KINDS: Final[Mapping[str, str]] = {
     "organisation": "party",
     "organization": "party",
     "opportunity": "opportunity",
+    "kase": "kase",
+    "project": "kase",
+    "task": "task",
+    "user": "user",
+    "entry": "entry",
 }
 LARGEST_ID: Final = 2**63 - 1
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mapping.agenda import RecordKey
 from mapping.drift import agrees
-from mapping.judge import judge_party
-from mapping.records import Opportunity, Organisation, Person
+from mapping.judge import judge_party, needs_party
+from mapping.records import Attached, Opportunity, Organisation, Person
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from mapping.rules import Connection
     from workers.capsule.client import Capsule
@@ -46,16 +46,26 @@ def rests_on(connection: Connection, downstream: Downstream, subject: Subject) -
     if isinstance(record, Person) and record.organisation_id is not None:
         seen = GONE if subject.organisation is None else _of_organisation(connection, downstream, subject.organisation)
         yield RecordKey(name, "party", record.organisation_id), seen
-    if isinstance(record, Opportunity) and record.party_id is not None:
-        party = subject.party
-        if party is None:
-            seen = GONE
-        elif isinstance(party, Organisation):
-            seen = _of_organisation(connection, downstream, party)
-        else:
-            verdict = judge_party(connection, party, subject.organisation)
-            seen = {"in": verdict.is_in, "organisation_in": subject.organisation_in}
-        yield RecordKey(name, "party", record.party_id), seen
+    if isinstance(record, Attached):
+        if subject.party is not None and needs_party(connection, record):
+            yield _seen_of(connection, downstream, subject, subject.party.id)
+    elif isinstance(record, Opportunity) and record.party_id is not None:
+        yield _seen_of(connection, downstream, subject, record.party_id)
+
+
+def _seen_of(
+    connection: Connection, downstream: Downstream, subject: Subject, number: int
+) -> tuple[RecordKey, Mapping[str, Any]]:
+    """A record's party, and what was read of it."""
+    party = subject.party
+    if party is None:
+        seen = GONE
+    elif isinstance(party, Organisation):
+        seen = _of_organisation(connection, downstream, party)
+    else:
+        verdict = judge_party(connection, party, subject.organisation)
+        seen = {"in": verdict.is_in, "organisation_in": subject.organisation_in}
+    return RecordKey(subject.key.connection, "party", number), seen
 
 
 def concerns_others(entry: Entry | None, now: Mapping[str, Any], *, linked: bool, from_full_pass: bool) -> bool:
@@ -70,8 +80,10 @@ def concerns_others(entry: Entry | None, now: Mapping[str, Any], *, linked: bool
     return not agrees(entry, now) or (linked and entry.id is None)
 
 
-def fan_out(run: Run, connection: Connection, capsule: Capsule, *, organisation: bool) -> int:
-    """Opens the people of an organisation and the opportunities of a party.
+def fan_out(run: Run, connection: Connection, capsule: Capsule, *, organisation: bool, kinds: Collection[str]) -> int:
+    """Opens the people of an organisation, and the opportunities and kases of a party where the downstream follows those.
+
+    Capsule lists no tasks or entries of a party for all to read (reference/capsule.md §5.1): the passes judge those again.
 
     Returns:
         How many records were opened.
@@ -86,6 +98,10 @@ def fan_out(run: Run, connection: Connection, capsule: Capsule, *, organisation:
         for page in capsule.opportunities_of(party_id, lane=run.lane, alive=run.alive):
             deals = [RecordKey(name, "opportunity", body["id"]) for body in page]
             opened += run.services.agenda.open(deals, lane=run.lane, why="finding")
+    if "kase" in kinds and connection.tags.terms:
+        for page in capsule.kases_of(party_id, lane=run.lane, alive=run.alive):
+            kases = [RecordKey(name, "kase", body["id"]) for body in page]
+            opened += run.services.agenda.open(kases, lane=run.lane, why="finding")
     return opened
 
 

@@ -103,8 +103,10 @@ class Pass:
         self.count("drift", len(off))
         self.count("pages_downstream", 1)
 
-    def page(self, kind: str, mark: int, page: Page | Sequence[Mapping[str, Any]]) -> None:
+    def page(self, kind: str, mark: int, page: Page | Sequence[Mapping[str, Any]]) -> int:
         """A page of Capsule's list, asked for after `mark`: opens what differs, and sets aside what would be released.
+
+        Returns how many records it opened or set aside.
 
         It has a trace of its own, which the runs of what it opens go on with; its log line names that of the pass as well.
         """
@@ -117,6 +119,7 @@ class Pass:
             work.tell(**line, **named)
             ms = round((time.monotonic() - began) * 1000)
             self.services.log.info("page", connection=self.name, kind=kind, **line, **named, ms=ms)
+            return opened + leaving
 
     def _page(self, kind: str, mark: int, page: Page | Sequence[Mapping[str, Any]]) -> tuple[int, int]:
         """Returns how many records were opened, and how many were set aside."""

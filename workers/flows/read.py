@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mapping.capsule import attached as attached_of
 from mapping.capsule import opportunity as opportunity_of
 from mapping.capsule import party as party_of
-from mapping.judge import judge_opportunity, judge_party
-from mapping.records import Gone, Organisation, Person
+from mapping.judge import judge_attached, judge_opportunity, judge_party, needs_party
+from mapping.records import Attached, Gone, Organisation, Person
 from workers.downstream.port import Subject
 
 if TYPE_CHECKING:
@@ -34,11 +36,16 @@ def read_subject(run: Run, connection: Connection, capsule: Capsule) -> Subject 
     elif kind == "party":
         body = capsule.party(number, lane=run.lane, alive=run.alive)
         run.answered.add(capsule.name)
-    else:
+    elif kind == "opportunity":
         body = capsule.opportunity(number, lane=run.lane, alive=run.alive)
+        run.answered.add(capsule.name)
+    else:
+        body = capsule.record(kind, number, lane=run.lane, alive=run.alive)
         run.answered.add(capsule.name)
     if body is None:
         return Gone(kind=kind, id=number, restricted=False)
+    if kind not in ("party", "opportunity"):
+        return _attached(run, connection, capsule, attached_of(kind, body))
     record = party_of(body) if kind == "party" else opportunity_of(body)
     if record.restricted:
         return Gone(kind=kind, id=number, restricted=True)
@@ -65,6 +72,39 @@ def read_subject(run: Run, connection: Connection, capsule: Capsule) -> Subject 
         organisation_in=organisation_in,
         party=party,
     )
+
+
+def _attached(run: Run, connection: Connection, capsule: Capsule, record: Attached) -> Subject | Gone:
+    """A kase, task, user or entry. Its party is read only where the verdict rests on it."""
+    if record.restricted:
+        return Gone(kind=record.kind, id=record.id, restricted=True)
+    party, organisation, organisation_in = None, None, False
+    if needs_party(connection, record):
+        number = record.party_id if record.party_id is not None else _party_through(run, capsule, record)
+        party = _party(run, capsule, number) if number is not None else None
+        if isinstance(party, Person):
+            organisation, organisation_in = _organisation(run, connection, capsule, party)
+    return Subject(
+        key=run.record,
+        record=record,
+        verdict=judge_attached(connection, record, party, organisation),
+        organisation=organisation,
+        organisation_in=organisation_in,
+        party=party,
+    )
+
+
+def _party_through(run: Run, capsule: Capsule, record: Attached) -> int | None:
+    """The party of the opportunity or kase that a task or entry belongs to; None when there is none or it is hidden."""
+    if record.through is None:
+        return None
+    kind, number = record.through
+    read = capsule.opportunity if kind == "opportunity" else partial(capsule.record, kind)
+    body = read(number, lane=run.lane, alive=run.alive)
+    run.answered.add(capsule.name)
+    party = body.get("party") if body is not None else None
+    found = party.get("id") if isinstance(party, dict) else None
+    return found if isinstance(found, int) else None
 
 
 def _party(run: Run, capsule: Capsule, number: int) -> Person | Organisation | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 import redis
 
 from mapping import drift
-from mapping.agenda import LETTERS, RecordKey, key, tally_key
+from mapping.agenda import KINDS, LETTERS, RecordKey, key, tally_key
 from workers.errors import Misconfigured, Permanent, QueueAway
 from workers.flows import setaside
 from workers.flows.passes import CHUNK, SYNCED, Pass
@@ -38,6 +38,10 @@ POLL_SECONDS: Final = 0.2
 LOCK_SECONDS: Final = 30.0  # more than two calls to their deadline
 RENEW_SECONDS: Final = 1.0
 OVERLAP_MS: Final = 5 * 60_000  # clocks differ, and whole seconds are compared (reference/capsule.md §3.4)
+# Capsule lists these by their time, newest first, and says of none that it was changed (reference/capsule.md §5.5).
+NEWEST_FIRST: Final = frozenset({"entry"})
+# Of these alone Capsule says what was deleted; the others are missed by a full pass (§3.6).
+TOLD_DELETED: Final = frozenset({"party", "opportunity", "kase"})
 
 
 class Progress(Protocol):
@@ -161,8 +165,7 @@ def walk_all(walk: Pass, told: Told, *, allow_release: bool) -> int:
         if walk.stage != kind:
             continue
         capsule = services.capsule(name)
-        pages = capsule.list_parties if kind == "party" else capsule.list_opportunities
-        listed = pages(page=int(walk.place), lane="bulk", alive=lambda: told("read", walk.size("seen")))
+        listed = capsule.list_records(kind, page=int(walk.place), lane="bulk", alive=lambda: told("read", walk.size("seen")))
         for mark, page in marked(services, listed):
             walk.page(kind, mark, page)
             walk.at(kind, str(page.number + 1))
@@ -182,10 +185,12 @@ def walk_changes(walk: Pass, told: Told, since_ms: int, *, allow_release: bool) 
         told("read", walk.size("seen"))
 
     for kind in kinds_of(walk):
-        pages = capsule.list_parties if kind == "party" else capsule.list_opportunities
-        for mark, page in marked(services, pages(since=since, lane="bulk", alive=alive)):
-            walk.page(kind, mark, page)
-        for numbers in capsule.deleted(kind, since=since, alive=alive):
+        listed = capsule.list_records(kind, since=since, lane="bulk", alive=alive)
+        for mark, page in marked(services, listed):
+            opened = walk.page(kind, mark, page)
+            if kind in NEWEST_FIRST and not opened:
+                break  # what comes after is older still, and known
+        for numbers in capsule.deleted(kind, since=since, alive=alive) if kind in TOLD_DELETED else ():
             for start in range(0, len(numbers), CHUNK):
                 _gone(walk, [f"{kind}|{number}" for number in numbers[start : start + CHUNK]])
     if not services.rehearsal:  # a part of a round shows nothing without its place, which would have to be kept
@@ -206,8 +211,7 @@ def _gone(walk: Pass, fields: Sequence[str]) -> None:
 def kinds_of(walk: Pass) -> list[str]:
     """The kinds of records that this connection's passes read."""
     kinds = walk.services.downstream(walk.name).kinds
-    wanted = ("party", "opportunity") if walk.connection.sync_opportunities else ("party",)
-    return [kind for kind in wanted if kind in kinds]
+    return [kind for kind in KINDS if kind in kinds and (kind != "opportunity" or walk.connection.sync_opportunities)]
 
 
 def marked(services: Services, pages: Iterator[Page]) -> Iterator[tuple[int, Page]]:

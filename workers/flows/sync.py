@@ -264,7 +264,7 @@ class Case:
         if freed or concerns_others(self.entry, now, linked=linked, from_full_pass=run.first_pass):
             capsule = run.services.capsule(run.record.connection)
             organisation = gone_party or isinstance(record, Organisation)
-            self.line["fan_out"] = fan_out(run, self.connection, capsule, organisation=organisation)
+            self.line["fan_out"] = fan_out(run, self.connection, capsule, organisation=organisation, kinds=self.downstream.kinds)
 
     def _conclude(
         self, outcome: Outcome, why: str, *, is_in: bool, applied: Applied | None, state: Mapping[str, Any]

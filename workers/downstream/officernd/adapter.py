@@ -13,7 +13,7 @@ from mapping.drift import drifted
 from mapping.errors import UnreadableRecord
 from mapping.officernd_fields import COMPANY, MEMBER, OPPORTUNITY, TARGETS
 from mapping.plan import Held, compare, remembered
-from mapping.records import Opportunity, Organisation
+from mapping.records import Attached, Opportunity, Organisation
 from workers.downstream.port import Existing, Shown
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class OfficeRnDDownstream:
             if subject.party is None:
                 raise UnreadableRecord(f"opportunity {subject.record.id} is in, but its party was not read")
             return officernd.wanted_opportunity(context, subject.record, subject.party, subject.organisation)
+        if isinstance(subject.record, Attached):
+            raise UnreadableRecord(f"{subject.key.field} is of no kind that goes to OfficeRnD")
         return officernd.wanted_party(context, subject.record, subject.organisation, subject.organisation_in)
 
     def _may_refresh(self) -> bool:

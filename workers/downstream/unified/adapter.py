@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mapping.agenda import RecordKey
 from mapping.plan import Create, Nothing, Update, Wanted
-from mapping.records import Opportunity, Organisation, Person
-from mapping.unified import deals, deliveries, parties
+from mapping.records import Attached, Opportunity, Organisation, Person
+from mapping.unified import deals, deliveries, entries, parties, people, work
 from mapping.unified.deliveries import DELETED
 from workers.downstream.port import Existing
 from workers.downstream.unified.client import SYSTEM
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mapping.agenda import Lane
     from mapping.plan import Note, Plan
     from mapping.rules import Connection
-    from mapping.unified.deliveries import Message
+    from mapping.unified.deliveries import Event, Message
     from workers.downstream.port import Alive, Leaving, Subject, Visit
     from workers.downstream.unified.client import Product
     from workers.downstream.unified.references import References
@@ -28,13 +28,17 @@ if TYPE_CHECKING:
 ACCOUNT: Final = "account"
 CONTACT: Final = "contact"
 OPPORTUNITY: Final = "opportunity"
+NOTE: Final = "note"
+# The model of each kind but parties. An entry is an engagement, and a plain note is a note as well.
+MODELS: Final = {"kase": "project", "task": "task", "user": "user", "entry": "engagement"}
+KINDS: Final = frozenset({"party", "opportunity", *MODELS})
 
 
 class UnifiedDownstream:
     """One product that follows one connection's Capsule account."""
 
     name = SYSTEM
-    kinds: frozenset[str] = frozenset({"party", "opportunity"})
+    kinds: frozenset[str] = KINDS
     can_be_asked = False
 
     def __init__(self, connection: Connection, references: References, versions: Versions, product: Product) -> None:
@@ -44,7 +48,9 @@ class UnifiedDownstream:
         self.versions = versions
 
     def resource(self, subject: Subject) -> str:
-        """The model: `account`, `contact` or `opportunity`."""
+        """The model."""
+        if isinstance(subject.record, Attached):
+            return MODELS[subject.record.kind]
         if isinstance(subject.record, Opportunity):
             return OPPORTUNITY
         return ACCOUNT if isinstance(subject.record, Organisation) else CONTACT
@@ -55,14 +61,26 @@ class UnifiedDownstream:
 
     def _unified(self, subject: Subject, alive: Alive) -> Mapping[str, Any]:
         body = subject.record.raw
+        if isinstance(subject.record, Attached):
+            return self._attached(subject.record, alive)
         if isinstance(subject.record, Opportunity):
-            nested = body.get("milestone")
-            milestone = self.references.milestone(nested if isinstance(nested, dict) else None, alive=alive)
+            milestone = self.references.milestone(_nested(body, "milestone"), alive=alive)
             return deals.opportunity(body, self.references.definitions("opportunities", body, alive=alive), milestone=milestone)
         definitions = self.references.definitions("parties", body, alive=alive)
         if isinstance(subject.record, Person):
             return parties.contact(body, definitions)
         return parties.account(body, definitions)
+
+    def _attached(self, record: Attached, alive: Alive) -> Mapping[str, Any]:
+        body = record.raw
+        if record.kind == "kase":
+            stage = self.references.stage(_nested(body, "stage"), alive=alive)
+            return work.project(body, self.references.definitions("kases", body, alive=alive), stage=stage)
+        if record.kind == "task":
+            return work.task(body, timezone=self.references.timezone(_nested(body, "owner"), alive=alive))
+        if record.kind == "user":
+            return people.user(body)
+        return {**entries.engagement(body), NOTE: entries.note(body) if entries.is_note(body) else None}
 
     def released(self, resource: str, wrote: Mapping[str, Any], *, why: Leaving) -> Wanted | None:
         """The product is told to drop it, once."""
@@ -107,22 +125,32 @@ class UnifiedDownstream:
         plan: Plan,
         *,
         downstream_id: str | None,  # noqa: ARG002 - the port's shape
-        have: Mapping[str, Any] | None,  # noqa: ARG002
+        have: Mapping[str, Any] | None,
         current: Mapping[str, Any] | None,  # noqa: ARG002
     ) -> tuple[Sequence[Message], Sequence[Note]]:
-        """One message with the whole record, or one that it is to be dropped."""
+        """A message with the whole record, or one that it is to be dropped; two for an entry that is a note as well."""
         if isinstance(plan, Nothing):
             return (), ()
-        model, number = wanted.resource, str(key.id)
-        if DELETED in wanted.fields:
-            reason = str(wanted.fields[DELETED])
+        removed = DELETED in wanted.fields
+        names = frozenset(plan.changed) if isinstance(plan, Update) and not removed else frozenset()
+        found = [self._message(key, wanted.resource, _own(wanted.fields), names - {NOTE})]
+        note, was = wanted.fields.get(NOTE), (have or {}).get(NOTE)
+        if isinstance(note, dict) and (not names or NOTE in names):
+            found.append(self._message(key, NOTE, note, deliveries.changed(was, note) if isinstance(was, dict) else ()))
+        elif isinstance(was, dict) and not isinstance(note, dict):
+            found.append(self._message(key, NOTE, {DELETED: wanted.fields.get(DELETED, "deleted")}, ()))
+        return found, ()
+
+    def _message(self, key: RecordKey, model: str, now: Mapping[str, Any], changed: Collection[str]) -> Message:
+        """`changed` are the fields that differ; none: the product has no such record yet."""
+        number = str(key.id)
+        if DELETED in now:
+            reason = str(now[DELETED])
             version = self.versions.draw(key, model, f"{DELETED}:{reason}")
-            return (deliveries.of_removal(model, number, version, reason=reason),), ()
-        version = self.versions.draw(key, model, deliveries.digest(model, wanted.fields))
-        if isinstance(plan, Create):
-            changed = tuple(sorted(plan.fields))
-            return (deliveries.of_record("created", model, number, version, record=wanted.fields, changed=changed),), ()
-        return (deliveries.of_record("updated", model, number, version, record=wanted.fields, changed=tuple(plan.changed)),), ()
+            return deliveries.of_removal(model, number, version, reason=reason)
+        version = self.versions.draw(key, model, deliveries.digest(model, now))
+        event: Event = "updated" if changed else "created"
+        return deliveries.of_record(event, model, number, version, record=now, changed=changed or now.keys())
 
     def read(self, resource: str, downstream_id: str, *, lane: Lane, alive: Alive) -> Mapping[str, Any] | None:
         """Never called: it cannot be asked."""
@@ -134,7 +162,8 @@ class UnifiedDownstream:
 
     def linked(self, kind: str, capsule_id: int, *, lane: Lane, alive: Alive) -> tuple[str, Existing] | None:  # noqa: ARG002 - the port's shape
         """What a message was begun for whose answer never came."""
-        model = self.versions.model(RecordKey(self.connection.name, kind, capsule_id))
+        models = (MODELS[kind],) if kind in MODELS else (OPPORTUNITY,) if kind == OPPORTUNITY else (CONTACT, ACCOUNT)
+        model = self.versions.model(RecordKey(self.connection.name, kind, capsule_id), models)
         return (model, Existing(id=str(capsule_id), current={})) if model is not None else None
 
     def room(self, lane: Lane) -> int:
@@ -171,6 +200,16 @@ class UnifiedDownstream:
     def differs(self, wrote: Mapping[str, Any], observed: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG002 - the port's shape
         """What the product holds cannot be seen."""
         return ()
+
+
+def _nested(body: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
+    found = body.get(key)
+    return found if isinstance(found, dict) else None
+
+
+def _own(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record without the other one that is remembered with it."""
+    return {name: value for name, value in record.items() if name != NOTE}
 
 
 class RehearsedUnified(UnifiedDownstream):

@@ -1,6 +1,6 @@
 """The version of each record that a product was told of: it never goes back, and is the same for the same content.
 
-    relay:versions:<connection>     hash `kind|id` -> `version model digest` of what was last drawn
+    relay:versions:<connection>     hash `kind|id|model` -> `version digest` of what was last drawn
 
 A version is drawn before a message is sent, in microseconds of Redis' clock and above the last one. A run that finds the
 digest unchanged is sending the same message again, so it gets the same version and thereby the same id. Runs of one record
@@ -18,26 +18,28 @@ from mapping.agenda import key
 from workers.errors import QueueAway
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mapping.agenda import RecordKey
 
 DRAW: Final = """
 local kept = redis.call('HGET', KEYS[1], ARGV[1])
 local last = 0
 if kept then
-  local version, model, digest = string.match(kept, '^(%d+) (%S+) (%S+)$')
-  if model == ARGV[2] and digest == ARGV[3] then return version end
+  local version, digest = string.match(kept, '^(%d+) (%S+)$')
+  if digest == ARGV[2] then return version end
   last = tonumber(version)
 end
 local t = redis.call('TIME')
 local version = string.format('%.0f', math.max(last + 1, t[1] * 1000000 + t[2]))
-redis.call('HSET', KEYS[1], ARGV[1], version .. ' ' .. ARGV[2] .. ' ' .. ARGV[3])
+redis.call('HSET', KEYS[1], ARGV[1], version .. ' ' .. ARGV[2])
 return version
 """
 DIGEST_LENGTH: Final = 32
 
 
 def versions_key(connection: str) -> str:
-    """Hash `kind|id` -> version, model and digest of what a product was last told of a record."""
+    """Hash `kind|id|model` -> version and digest of what a product was last told of a record."""
     return key(f"versions:{connection}")
 
 
@@ -57,18 +59,19 @@ class Versions:
         # Hashed with the record's name, so that equal contents cannot be told from outside.
         short = hashlib.sha256(f"{record.pack()}|{digest}".encode()).hexdigest()[:DIGEST_LENGTH]
         try:
-            return int(self._draw(keys=[versions_key(record.connection)], args=[record.field, model, short]))
+            return int(self._draw(keys=[versions_key(record.connection)], args=[f"{record.field}|{model}", short]))
         except redis.RedisError as error:
             raise QueueAway(f"Redis did not draw a version: {type(error).__name__}") from error
 
-    def model(self, record: RecordKey) -> str | None:
-        """The model under which a message of this record was ever begun, None when there was none.
+    def model(self, record: RecordKey, models: Sequence[str]) -> str | None:
+        """The one of these models under which a message of this record was ever begun, None when there was none.
 
         Raises:
             QueueAway: Redis did not answer.
         """
         try:
-            kept = cast("bytes | None", self._store.hget(versions_key(record.connection), record.field))
+            fields = [f"{record.field}|{model}" for model in models]
+            kept = cast("list[bytes | None]", self._store.hmget(versions_key(record.connection), fields))
         except redis.RedisError as error:
             raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
-        return kept.decode().split(" ")[1] if kept is not None else None
+        return next((model for model, one in zip(models, kept, strict=True) if one is not None), None)
