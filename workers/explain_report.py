@@ -114,8 +114,13 @@ def _capsule(told: Explanation) -> Iterator[str]:
     if record is None:
         yield "not asked" if "capsule" in told.unasked else "nothing: deleted, merged, or hidden from our Capsule user"
         return
+    yield from _table(capsule_rows(record))
+
+
+def capsule_rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of what a record of Capsule's holds, the most telling first."""
     names = [name for name in _FIRST if name in record] + [name for name in record if name not in _FIRST]
-    yield from _table((name, _short(record[name])) for name in names if record[name] not in (None, "", []))
+    return [(name, _short(record[name])) for name in names if record[name] not in (None, "", [])]
 
 
 def _rules(told: Explanation) -> Iterator[str]:
@@ -133,7 +138,7 @@ def _body(told: Explanation) -> Iterator[str]:
         yield f"a {told.resource} with"
     for one in told.body:
         once = "; sent when creating" if one.when == "creating" else ""
-        yield f"  {one.name} = {_value(one.value)}    <- {one.source}{once}"
+        yield f"  {one.name} = {value_text(one.value)}    <- {one.source}{once}"
     yield from (f"note: {note}" for note in told.notes)
     if told.is_in is False:
         yield "nothing: it is out" + (", and what we wrote before stays" if told.downstream_id else "")
@@ -145,12 +150,12 @@ def _there(told: Explanation) -> Iterator[str]:
     else:
         yield f"{told.resource} {told.downstream_id}" + ("" if told.there is not None else ", not read")
     if told.there is not None:
-        yield from (f"  {name} = {_value(value)}" for name, value in told.there.items())
+        yield from (f"  {name} = {value_text(value)}" for name, value in told.there.items())
         if told.body and not told.differences:
             yield "no difference"
     for one in told.differences:
         stuck = "; cannot be changed there" if one.stuck else ""
-        yield f"differs: {one.name} is {_value(one.there)}, should be {_value(one.wanted)}{stuck}"
+        yield f"differs: {one.name} is {value_text(one.there)}, should be {value_text(one.wanted)}{stuck}"
     for call in told.calls:
         yield f"a run would send {call.method} {call.path} ({', '.join(call.covers)})"
 
@@ -165,7 +170,7 @@ def _last(told: Explanation) -> Iterator[str]:
         yield "never written"
         return
     yield f"written {moment(entry.wrote_ms)}:"
-    yield from (f"  {name} = {_value(value)}" for name, value in entry.wrote.items())
+    yield from (f"  {name} = {value_text(value)}" for name, value in entry.wrote.items())
 
 
 def _waiting(standing: Standing) -> Iterator[str]:
@@ -235,14 +240,15 @@ def _short(value: Any) -> str:  # noqa: ANN401 - any JSON
     if isinstance(value, dict):
         # For a custom field its definition's name and its value; for all others what a person would call it.
         if "definition" in value:
-            return f"{_short(value['definition'])}={_value(value.get('value'))}"
+            return f"{_short(value['definition'])}={value_text(value.get('value'))}"
         called = next((value[name] for name in ("name", "address", "number", "url") if value.get(name)), None)
         if called is not None:
             return str(called) + (f" ({value['id']})" if "id" in value else "")
-    return _value(value)
+    return value_text(value)
 
 
-def _value(value: Any) -> str:  # noqa: ANN401 - any JSON
+def value_text(value: Any) -> str:  # noqa: ANN401 - any JSON
+    """A value on one line; a long one is cut."""
     if value is None:
         return "(empty)"
     text = value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import signal
 import time
 import urllib.parse
@@ -45,6 +46,9 @@ SECRETS: Final = {
     "Capsule's client secret": "capsule-secret",
     "OfficeRnD's client secret": "officernd-secret",
     "password in a query": "canaryquerypassword",
+    "console's password": "canary console password",
+    "password that is not it": "canary wrong password",
+    "metrics token": "canary-metrics-token-0123456789",
 }
 OWN_FIELD: Final = """
 [connections.acme.fields.person]
@@ -62,6 +66,8 @@ class Canaries(OAuthSystem):
             "RELAY_CALL_DEADLINE": "0.6",
             "RELAY_STRAY": "0.5",
             "RELAY_ACME_SIGNING_SECRET": "whsec_" + SECRETS["signing secret"],
+            "RELAY_CONSOLE_PASSWORD": SECRETS["console's password"],
+            "RELAY_METRICS_TOKEN": SECRETS["metrics token"],
         }
         super().__init__(directory, environment=settings | environment)
         self.secret = SECRETS["secret key"]
@@ -226,9 +232,52 @@ class Canaries(OAuthSystem):
         ):
             self.command(*words)
         pages = ("/", f"/connections/{NAME}", "/connections/nobody", "/connect/canary-ticket", "/metrics")
-        for path in (*pages, f"/oauth/callback?code={SECRETS['password in a query']}&state=x"):
-            answer = httpx.get(self.console + path, trust_env=False, timeout=20)
-            self.said[f"console {path}"] = f"{answer.text} {dict(answer.headers)}"
+        looked = (
+            *pages,
+            f"/oauth/callback?code={SECRETS['password in a query']}&state=x",
+            "/letters",
+            f"/connections/{NAME}/records",
+        )
+        with httpx.Client(base_url=self.console, trust_env=False, timeout=20, follow_redirects=True) as browser:
+            for who in ("nobody", "signed in"):
+                for path in looked:
+                    answer = browser.get(path)
+                    self.said[f"console, {who}, {path}"] = f"{answer.text} {dict(answer.headers)}"
+                if who == "nobody":
+                    self._signs_in(browser)
+            self._looks_at_a_letter(browser)
+            token = {"authorization": f"Bearer {SECRETS['metrics token']}", "x-forwarded-for": "192.0.2.1"}
+            scraped = httpx.get(f"{self.console}/metrics", headers=token, trust_env=False, timeout=20)
+            assert scraped.status_code == 200
+            self.said["scraped with the token"] = scraped.text
+
+    def _signs_in(self, browser: httpx.Client) -> None:
+        """First with a password that is not it."""
+        for password, title in (("password that is not it", "Sign in"), ("console's password", "Status")):
+            page = browser.get("/login").text
+            token = page.split('name="token" value="', 1)[1].split('"', 1)[0]
+            answer = browser.post("/login", data={"password": SECRETS[password], "token": token, "next": ""})
+            assert f"<title>{title}" in answer.text
+            self.said[f"signing in, {password}"] = answer.text
+
+    def _looks_at_a_letter(self, browser: httpx.Client) -> None:
+        """A letter, whose values are hidden, and the record, whose page shows them to who has signed in: that is not searched."""
+        # What is said of a letter without its values is what can be known to be one: what we had sent.
+        sent = (f"{PERSONAL['first name']} {PERSONAL['last name']}50", f"50{PERSONAL['e-mail']}", PERSONAL["phone"])
+        words = [f"{value} is not good" for value in sent]
+        fault = {"route": "POST /members", "count": 1, "kind": "status", "status": 400, "body": {"message": words}}
+        self.officernd.control("POST", "faults", fault)
+        number = self.person(50)
+        until(partial(self.lettered, "party", number), "a dead letter", seconds=60)
+        (letter,) = set(re.findall(r"letters/(r[0-9a-f]+)", browser.get("/letters").text))
+        for path in ("/letters", f"/letters/{letter}", f"/letters/ask?action=replay&id={letter}"):
+            answer = browser.get(path)
+            assert answer.status_code == 200
+            self.said[f"console, signed in, {path}"] = answer.text
+        assert PERSONAL["first name"] in browser.get(f"/connections/{NAME}/records/person/{number}").text
+        form = dict(re.findall(r'name="(\w+)" value="([^"]*)"', answer.text.split("letters/do", 1)[1]))
+        self.said["console, a replay"] = browser.post("/letters/do", data=form).text
+        until(partial(self.in_step, number), "the letter's record is in step", seconds=60)
 
     # ------------------------------------------------------------------ where to look
     def processes(self) -> dict[int, list[bytes]]:

@@ -91,7 +91,16 @@ def test_each_line_is_as_the_document_says(seen: tuple[str, Seen]) -> None:
         elif strange := line.keys() - known.fields - everywhere():
             wrong.append(f"{event} with {sorted(strange)}")
     assert not wrong, sorted(set(wrong))
-    assert met >= {"delivery.admitted", "delivery.unreadable", "delivery.refused_404", "record", "note", "connected"}
+    assert met >= {
+        "delivery.admitted",
+        "delivery.unreadable",
+        "delivery.refused_404",
+        "record",
+        "note",
+        "connected",
+        "sign-in",
+        "replay",
+    }
     print(f"{len(lines(found))} lines, {len(met)} events: {sorted(met)}")
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode, urlsplit
 
+from workers.check_report import printable
 from workers.console.frame import document
-from workers.explain_report import sections
+from workers.explain_report import capsule_rows, sections, value_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from workers.console.frame import Frame
     from workers.flows.explanation import Explanation
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 OFFERED: Final = ("person", "organisation", "opportunity")
 # State -> colour of its pill.
 COLOURS: Final = {"in step": "good", "dead": "bad", "paused": "bad", "unknown": "bad", "held": "warn", "waiting": "warn"}
-# Sections whose lines are a table or indented: their spaces mean something.
-_ALIGNED: Final = frozenset({"Capsule holds", "Should be there", "There now", "Last written"})
+_INDENTED: Final = "  "
 
 
 def asking(name: str, frame: Frame) -> str:
@@ -52,7 +52,7 @@ def explained(told: Explanation, warning: str, frame: Frame) -> str:
         f'<p class="row">{_actions(told, frame)}</p></section>',
     ]
     for title, lines in sections(told):
-        parts.append(f"<section><h2>{escape(title)}</h2>{_section(title, lines, told)}</section>")
+        parts.append(f"<section><h2>{escape(title)}</h2>{_section(title, lines, told)}{_fields(_rows(title, told))}</section>")
     parts += [form(record.connection, frame), f'<p><a href="{frame.root}connections/{name}">{name}</a></p>']
     return document(f"{record.kind} {record.id}", "".join(parts), frame)
 
@@ -69,9 +69,36 @@ def _actions(told: Explanation, frame: Frame) -> str:
 def _section(title: str, lines: Iterable[str], told: Explanation) -> str:
     if title == "Links":
         return f"<ul>{''.join(f'<li>{_link(name, address)}</li>' for name, address in told.links.items())}</ul>"
-    if title in _ALIGNED:
-        return f"<pre>{escape(chr(10).join(lines))}</pre>"
-    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+    # Fields are indented there, and stand in a list of their own here.
+    plain = [line for line in lines if not line.startswith(_INDENTED)] if title != "Capsule holds" or told.capsule is None else []
+    if title == "Rules":
+        return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in plain)}</ul>"
+    return "".join(f'<p class="said">{escape(line)}</p>' for line in plain)
+
+
+def _rows(title: str, told: Explanation) -> list[tuple[str, str, str]]:
+    """Name, value and source of the fields of a section, if it has any."""
+    if title == "Capsule holds":
+        return [(name, value, "") for name, value in capsule_rows(told.capsule or {})]
+    if title == "Should be there":
+        once = {"creating": "; sent when creating"}
+        return [(one.name, value_text(one.value), one.source + once.get(one.when, "")) for one in told.body]
+    held: Mapping[str, Any] = {}
+    if title == "There now":
+        held = told.there or {}
+    elif title == "Last written" and told.entry is not None:
+        held = told.entry.wrote
+    return [(name, value_text(value), "") for name, value in held.items()]
+
+
+def _fields(rows: Iterable[tuple[str, str, str]]) -> str:
+    listed = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(printable(value))}"
+        + (f'<br><span class="soft">{escape(printable(source))}</span>' if source else "")
+        + "</dd>"
+        for name, value, source in rows
+    )
+    return f"<dl>{listed}</dl>" if listed else ""
 
 
 def _link(name: str, address: str) -> str:

@@ -47,13 +47,14 @@ meter{width:7rem;height:.9rem}
 code,pre{background:var(--back);border:1px solid var(--line);border-radius:4px;padding:.05rem .3rem;overflow-wrap:anywhere}
 pre{padding:.6rem;white-space:pre-wrap;margin:.4rem 0}
 form.fields{display:grid;gap:.75rem;max-width:24rem}label{display:grid;gap:.2rem}
-input,select{font:inherit;padding:.5rem;border:1px solid var(--soft);border-radius:6px;background:var(--card);
+input,select{font:inherit;padding:.5rem;min-height:2.7rem;border:1px solid var(--soft);border-radius:6px;background:var(--card);
 color:var(--ink);width:100%}
 button{font:inherit;padding:.5rem 1rem;border:1px solid var(--link);border-radius:6px;background:var(--link);color:var(--card);
 cursor:pointer;font-weight:600}
 button.quiet{background:none;color:var(--link);padding:.3rem .8rem}button.bad{background:var(--bad);border-color:var(--bad)}
 .row{display:flex;flex-wrap:wrap;gap:.75rem;align-items:end;margin:.5rem 0}.row label{flex:1 1 9rem}
 footer{color:var(--soft);font-size:.9rem}
+span.soft{color:var(--soft);font-size:.9rem}td.said{overflow-wrap:anywhere}
 main ul{padding-left:1.1rem;margin:.4rem 0;overflow-wrap:anywhere}main ul.figures{padding:0}
 @media(max-width:40rem){dl{grid-template-columns:1fr;gap:0}dt{margin-top:.5rem}.wide{display:none}
 header nav{order:3;flex-basis:100%;gap:1.25rem}header>div{justify-content:space-between}

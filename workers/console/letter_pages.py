@@ -18,21 +18,36 @@ if TYPE_CHECKING:
     from workers.console.frame import Frame
     from workers.flows.replay import Summary
     from workers.letters import Filter, Letter
-    from workers.letters.jobs import Job
+    from workers.letters.jobs import Entry, Job
 
 SHOWN: Final = 50
+LAST: Final = 5
+REFRESH_SECONDS: Final = 5
+LONGEST_NUMBER: Final = 12
 ACTIONS: Final = {
     "replay": ("Try again", "Each record is read as it is now and brought in step."),
     "discard": ("Discard", "The letters go; their records stay as they are until they change or a full sync looks at them."),
 }
 
 
-def listed(summary: Summary, wanted: Filter, letters: Sequence[Letter], jobs: Iterable[Job], frame: Frame) -> str:
-    """What a filter admits: groups, the first letters, and the actions on all of them."""
+def listed(
+    summary: Summary,
+    wanted: Filter,
+    letters: Sequence[Letter],
+    frame: Frame,
+    *,
+    jobs: Iterable[Job] = (),
+    lately: Iterable[Entry] = (),
+    said: str = "",
+) -> str:
+    """What a filter admits: groups, the first letters, and the actions on all of them.
+
+    `jobs` are under way, `lately` are the newest actions, `said` is what is told of the one that was just begun.
+    """
     query = asked(wanted)
     rows = "".join(
         f'<tr><td class="n">{group.number:,}</td><td>{escape(group.connection)} {escape(group.what)}</td>'
-        f'<td><a href="{frame.root}letters?{_group(group)}">{escape(group.error)}</a>'
+        f'<td class="said"><a href="{frame.root}letters?{_group(group)}">{escape(group.error)}</a>'
         f"{f' {group.status}' if group.status is not None else ''}<br>{escape(group.advice)}</td>"
         f'<td class="wide">{moment(group.newest_ms)}</td></tr>'
         for group in summary.groups
@@ -46,7 +61,8 @@ def listed(summary: Summary, wanted: Filter, letters: Sequence[Letter], jobs: It
     under_way = "".join(
         f"<li>{escape(job.action)} of {job.total:,}, begun by {escape(job.who)} at {moment(job.began_ms)}</li>" for job in jobs
     )
-    parts = [f"<h1>Dead letters</h1><section><p>{summary.total:,} in all, {summary.open:,} of them being tried now.</p>"]
+    parts = [f'<p class="good" role="status">{escape(said)}</p>'] if said else []
+    parts += [f"<h1>Dead letters</h1><section><p>{summary.total:,} in all, {summary.open:,} of them being tried now.</p>"]
     parts += (
         [f"<p>Of those that match: {escape(str(wanted.document()))}. <a href='{frame.root}letters'>All</a></p>"] if query else []
     )
@@ -63,7 +79,34 @@ def listed(summary: Summary, wanted: Filter, letters: Sequence[Letter], jobs: It
     head = "<thead><tr><th>Letter</th><th>Record</th><th>Error</th><th class='wide'>Last</th></tr></thead>"
     first = f"The first {SHOWN}" if summary.total > SHOWN else "One by one"
     parts += [f"<section><h2>{first}</h2><table>{head}<tbody>{one_by_one}</tbody></table></section>"] if one_by_one else []
-    return document("Dead letters", "".join(parts), frame)
+    parts.append(_lately(lately))
+    # While something is under way, how far it is changes.
+    return document("Dead letters", "".join(parts), frame, refresh=REFRESH_SECONDS if under_way or said else 0)
+
+
+def begun(action: str, number: str) -> str:
+    """What is told when an action was just begun; nothing for anything else that an address may say."""
+    if action not in ACTIONS or not (number.isascii() and number.isdigit() and len(number) < LONGEST_NUMBER):
+        return ""
+    letters = "1 letter" if number == "1" else f"{int(number):,} letters"
+    return f"Begun: {letters} {'tried again' if action == 'replay' else 'discarded'}. How it ended stands below."
+
+
+def _lately(entries: Iterable[Entry]) -> str:
+    rows = "".join(
+        f'<tr><td class="wide">{moment(one.began_ms)}</td><td>{escape(one.action)} of {one.total:,}</td>'
+        f"<td>{escape(one.who)}</td><td>{escape(_result(one))}</td></tr>"
+        for one in entries
+    )
+    head = "<thead><tr><th class='wide'>When</th><th>What</th><th>Who</th><th>Result</th></tr></thead>"
+    return f"<section><h2>Last actions</h2><table>{head}<tbody>{rows}</tbody></table></section>" if rows else ""
+
+
+def _result(entry: Entry) -> str:
+    words = {"done": "handed over" if entry.action == "replay" else "discarded", "open": "being tried already"}
+    words |= {"waiting": "not decided yet", "changed": "not that letter any more"}
+    counts = ", ".join(f"{number:,} {words.get(name, name.replace('_', ' '))}" for name, number in entry.counts.items() if number)
+    return f"{entry.result} ({counts})" if counts else entry.result
 
 
 def shown(letter: Letter, frame: Frame) -> str:
@@ -74,7 +117,7 @@ def shown(letter: Letter, frame: Frame) -> str:
         ("Record", f"{escape(letter.connection)} {escape(letter.what)} {letter.record.id if letter.record is not None else ''}"),
         ("What to do", escape(letter.advice)),
         ("Error", f"{escape(letter.error)}: {escape(said(letter, letter.text))}"),
-        ("Tried", escape(f"{letter.method} {letter.route}".strip()) or "nothing was sent"),
+        ("Tried", escape(_sent(letter)) or "nothing was sent"),
         ("Answer", escape(f"{letter.status or ''} {said(letter, letter.answer)}".strip()) or "none"),
         ("Attempts", f"{letter.attempts}, first {moment(letter.first_ms)}, last {moment(letter.last_ms)}"),
         ("Replays", str(letter.replays)),
@@ -94,6 +137,11 @@ def shown(letter: Letter, frame: Frame) -> str:
         parts.append(f'<p><a href="{frame.root}{escape(path)}">Why the record is as it is</a></p>')
     parts.append(f"<p>With values: <code>capsule-relay dead show {escape(letter.id)}</code>, which says how.</p></section>")
     return document("Dead letter", "".join(parts), frame)
+
+
+def _sent(letter: Letter) -> str:
+    """Method and route; a route may name its method already."""
+    return letter.route if letter.route.startswith(letter.method) else f"{letter.method} {letter.route}".strip()
 
 
 def ask(action: str, summary: Summary, wanted: Filter, frame: Frame) -> str:

@@ -36,7 +36,10 @@ class LetterDesk:
         """What a filter admits."""
         services, wanted = self._services, _filter(request.query_params)
         letters = list(itertools.islice(services.letters.find(wanted, connections=services.connections), pages.SHOWN))
-        page = pages.listed(replay.count(services, wanted), wanted, letters, Jobs(services.redis).active(), frame)
+        jobs = Jobs(services.redis)
+        lately = jobs.audit(pages.LAST) if frame.who else []
+        said = pages.begun(request.query_params.get("begun", ""), request.query_params.get("number", ""))
+        page = pages.listed(replay.count(services, wanted), wanted, letters, frame, jobs=jobs.active(), lately=lately, said=said)
         return HTMLResponse(page)
 
     def shown(self, request: Request, frame: Frame, _: Mapping[str, str]) -> Response:
@@ -60,14 +63,15 @@ class LetterDesk:
         def work() -> None:
             try:
                 if action == "replay":
-                    replay.replay(services, wanted, who=frame.who, wait=False, cancelled=services.stopping.is_set)
+                    replay.replay(services, wanted, who=frame.who, cancelled=services.stopping.is_set)
                 else:
                     replay.discard(services, wanted, who=frame.who, cancelled=services.stopping.is_set)
             except QueueAway as error:
                 services.log.warning("letters", action=action, error=type(error).__name__, text=str(error))
 
+        number = replay.count(services, wanted).total
         threading.Thread(target=work, name=action, daemon=True).start()
-        return RedirectResponse(f"{frame.root}letters", 303)
+        return RedirectResponse(f"{frame.root}letters?begun={action}&number={number}", 303)
 
 
 def _action(fields: Mapping[str, str]) -> str:

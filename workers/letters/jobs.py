@@ -109,7 +109,7 @@ class Jobs:
         """The newest actions, newest first."""
         alive = {job.id for job in self.active()}
         found: dict[str, Entry] = {}
-        for stored in cast("list[bytes]", self._away(lambda: self.client.lrange(AUDIT, 0, MOST_ENTRIES - 1))):
+        for stored in cast("list[bytes]", self._away(lambda: self.client.lrange(AUDIT, 0, min(2 * limit, MOST_ENTRIES) - 1))):
             told = orjson.loads(stored)
             if told["id"] in found:
                 continue  # its end, which is newer, says more
