@@ -39,7 +39,7 @@ p.warn{color:var(--warn);background:var(--warnb)}
 .figures b{display:block;font-size:1.35rem;font-variant-numeric:tabular-nums;line-height:1.3}
 .figures span{color:var(--soft);font-size:.9rem}.figures .bad b{color:var(--bad)}.figures .warn b{color:var(--warn)}
 dl{display:grid;grid-template-columns:minmax(8rem,12rem) 1fr;gap:.3rem 1rem;margin:.5rem 0 0}
-dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
+dt{color:var(--soft);overflow-wrap:anywhere}dd{margin:0;overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.35rem .75rem .35rem 0;border-top:1px solid var(--line);
 vertical-align:top;overflow-wrap:break-word}thead th{border-top:0;color:var(--soft);font-weight:600;font-size:.9rem}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
