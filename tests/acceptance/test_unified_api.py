@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import redis
 
+from mapping.unified.shapes import SHAPES, DirectoryUser
 from tests.acceptance.unified_desk import UnifiedDesk
+from workers.console.unified.app import MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from workers.embedded import EmbeddedServer
 
@@ -111,3 +113,182 @@ def test_a_person_is_made_changed_and_thinned_out_in_single_calls(desk: UnifiedD
     assert len(puts) == 2, "a change that changes nothing is not sent"
     assert product.ask("DELETE", f"/unified/crm/contacts/{number}").json() == {"id": number}
     assert product.get(f"/unified/crm/contacts/{number}").status_code == 404
+
+
+def capsule(desk: UnifiedDesk, method: str, path: str, **rest: Any) -> Any:
+    """What somebody does in Capsule itself."""
+    headers = {"Authorization": "Bearer capsule-token"}
+    answer = httpx.request(method, f"{desk.capsule.url}/api/v2/{path}", headers=headers, trust_env=False, **rest)
+    assert answer.is_success, answer.text
+    return answer.json() if answer.content else None
+
+
+@pytest.fixture(scope="module")
+def furnished(desk: UnifiedDesk) -> dict[str, Any]:
+    """A project, tasks and notes, as people make them in Capsule."""
+    party = capsule(desk, "GET", "parties?perPage=1")["parties"][0]
+    stage = capsule(desk, "GET", "stages")["stages"][0]
+    kase = capsule(desk, "POST", "kases", json={"kase": {"party": {"id": party["id"]}, "name": "Fit out", "stage": stage["id"]}})
+    for number in range(3):
+        body = {"description": f"Call {number}", "dueOn": "2026-12-01", "dueTime": "09:30", "party": {"id": party["id"]}}
+        task = capsule(desk, "POST", "tasks", json={"task": body})["task"]
+    capsule(desk, "PUT", f"tasks/{task['id']}", json={"task": {"status": "COMPLETED"}})
+    for number in range(60):
+        entry = {"type": "note", "content": f"Note {number}", "party": {"id": party["id"]}}
+        entry |= {"activityType": -3} if number % 3 == 0 else {}
+        capsule(desk, "POST", "entries", json={"entry": entry})
+    return {"party": party, "kase": kase["kase"], "task": task}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"/unified/crm/{model}" for model in MODELS),
+        "/unified/user-directory/users",
+    ],
+)
+def test_every_model_is_listed_fetched_and_of_its_shape(desk: UnifiedDesk, furnished: dict[str, Any], path: str) -> None:
+    assert furnished
+    product = desk.product("read")
+    pages = product.pages(path, limit=20)
+    records = [record for page in pages for record in page]
+    shape = SHAPES[path.rpartition("/")[2]] if "/crm/" in path else DirectoryUser
+    assert records
+    for record in records:
+        shape.model_validate(record)
+    for record in {record["id"]: record for record in records[:3]}.values():
+        fetched = product.get(f"{path}/{record['id']}")
+        assert fetched.status_code == 200, fetched.text
+        assert fetched.json()["id"] == record["id"]
+    assert len({(record["id"], record.get("entity_type")) for record in records}) == len(records), "none comes twice"
+
+
+def test_an_organisation_is_no_contact_and_a_person_no_account(desk: UnifiedDesk) -> None:
+    product = desk.product("read")
+    contact, account = (product.get(f"/unified/crm/{model}", limit=1).json()["result"][0] for model in ("contacts", "accounts"))
+    assert product.get(f"/unified/crm/accounts/{contact['id']}").status_code == 404
+    assert product.get(f"/unified/crm/contacts/{account['id']}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("model", "query", "holds"),
+    [
+        ("contacts", {"tags[][name]": "VIP"}, lambda one: any(tag["name"] == "vip" for tag in one["tags"])),
+        ("contacts", {"custom_fields[Plan]": "Flex"}, lambda one: one["custom_fields"].get("Plan") == "Flex"),
+        ("accounts", {"owner[id]": "OWNER"}, lambda one: one["owner"]["name"] == "Integration User"),
+        ("contacts", {"first_name": "ada"}, lambda one: one["first_name"] == "Ada"),
+        ("opportunities", {"status": "won"}, lambda one: one["status"] == "won"),
+        ("opportunities", {"status": "open", "pipeline[name]": ""}, None),
+        ("tasks", {"status": "completed"}, lambda one: one["status"] == "completed"),
+        ("engagements", {"engagement_type": "call"}, lambda one: one["engagement_type"] == "call"),
+        ("fields", {"entity": "project"}, lambda one: one["entity_type"] == "project"),
+        ("stages", {"entity": "opportunity"}, lambda one: one["id"].startswith("opportunity:")),
+    ],
+    ids=str,
+)
+def test_a_filter_gives_all_records_that_hold_it_and_no_other(
+    desk: UnifiedDesk, furnished: dict[str, Any], model: str, query: dict[str, str], holds: Callable[[Any], bool] | None
+) -> None:
+    assert furnished
+    product = desk.product("read")
+    query = {name: value.replace("OWNER", str(furnished["task"]["owner"]["id"])) for name, value in query.items()}
+    if holds is None:
+        refused = product.get(f"/unified/crm/{model}", **query)
+        assert refused.status_code == 400
+        assert "pipeline.id" in refused.json()["details"]["failures"][0]["hint"], "what can be served is named"
+        return
+    everything = product.every(f"/unified/crm/{model}", limit=100)
+    found = product.every(f"/unified/crm/{model}", limit=10, **query)
+    expected = {one["id"] for one in everything if holds(one)}
+    assert expected
+    assert {one["id"] for one in found} == expected
+
+
+def test_what_was_changed_since_a_moment_is_told_by_capsules_own_since(desk: UnifiedDesk) -> None:
+    product = desk.product("read")
+    everything = product.every("/unified/crm/contacts", limit=100)
+    middle = sorted(one["updated_at"] for one in everything)[len(everything) // 2]
+    before = len(desk.requests())
+    found = product.every("/unified/crm/contacts", limit=25, **{"updated_at[gt]": middle})
+    assert {one["id"] for one in found} == {one["id"] for one in everything if one["updated_at"] > middle}
+    assert any("since=" in str(one) for one in desk.requests()[before:])
+    assert not any("filters" in one["path"] for one in desk.requests()[before:])
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [
+        ({"sort_by[name]": "asc"}, "sort_by"),
+        ({"limit": "101"}, "limit"),
+        ({"industry": "x"}, "industry"),
+        ({"next_cursor": "made-up"}, ""),
+        ({"updated_at[gt]": "yesterday"}, "date"),
+        ({"owner[id]": "me"}, "owner.id"),
+    ],
+    ids=str,
+)
+def test_a_question_that_cannot_be_served_is_refused_and_not_answered_with_too_much(
+    desk: UnifiedDesk, query: dict[str, str], word: str
+) -> None:
+    answer = desk.product("read").get("/unified/crm/contacts", **query)
+    assert answer.status_code == 400
+    failures = answer.json()["details"].get("failures", [])
+    assert [one["path"] for one in failures] == ([word] if word else [])
+
+
+def test_a_cursor_is_good_for_its_own_question_alone(desk: UnifiedDesk) -> None:
+    product = desk.product("read", "acme", "other")
+    cursor = product.ask("GET", "/unified/crm/contacts?limit=5", headers={"X-Connection": "acme"}).json()["next_cursor"]
+    for path, connection in (("accounts", "acme"), ("contacts", "other"), ("contacts?name=x", "acme")):
+        answer = product.ask("GET", f"/unified/crm/{path}", params=None, headers={"X-Connection": connection})
+        assert answer.status_code == 200
+        joined = f"/unified/crm/{path}{'&' if '?' in path else '?'}next_cursor={cursor}"
+        assert product.ask("GET", joined, headers={"X-Connection": connection}).status_code == 400
+
+
+def test_pages_lead_back_as_well(desk: UnifiedDesk) -> None:
+    product = desk.product("read")
+    first = product.get("/unified/crm/contacts", limit=5).json()
+    second = product.get("/unified/crm/contacts", limit=5, next_cursor=first["next_cursor"]).json()
+    assert first["prev_cursor"] is None
+    back = product.get("/unified/crm/contacts", limit=5, prev_cursor=second["prev_cursor"]).json()
+    assert [one["id"] for one in back["result"]] == [one["id"] for one in first["result"]]
+
+
+def test_after_a_429_half_way_the_same_cursor_goes_on(desk: UnifiedDesk) -> None:
+    product = desk.product("read")
+    first = product.get("/unified/crm/contacts", limit=50).json()
+    desk.capsule.control("POST", "faults", {"route": "POST /parties/filters/results", "kind": "status", "status": 429, "count": 1})
+    refused = product.get("/unified/crm/contacts", limit=50, next_cursor=first["next_cursor"])
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.json()["truto_is_remote_error"] is True
+    with redis.Redis.from_url(desk.redis_url) as store:
+        store.delete("relay:limits")  # the hour is over
+    rest, cursor = [], first["next_cursor"]
+    while cursor is not None:
+        page = product.get("/unified/crm/contacts", limit=50, next_cursor=cursor).json()
+        rest += page["result"]
+        cursor = page["next_cursor"]
+    ids = [one["id"] for one in [*first["result"], *rest]]
+    assert len(ids) == len(set(ids)) == len(product.every("/unified/crm/contacts", limit=100))
+
+
+def test_the_state_of_the_limit_is_told_with_every_answer(desk: UnifiedDesk) -> None:
+    answer = desk.product("read").get("/unified/crm/contacts", limit=1)
+    limit, remaining, reset = (int(answer.headers[f"ratelimit-{name}"]) for name in ("limit", "remaining", "reset"))
+    assert limit == 4_000_000
+    assert 0 < remaining < limit
+    assert 0 <= reset <= 3_600
+
+
+def test_capsules_own_form_and_its_body_beside_the_record_come_when_asked_for(desk: UnifiedDesk) -> None:
+    product = desk.product("read")
+    plain = product.get("/unified/crm/contacts", limit=1).json()["result"][0]
+    raw = product.get("/unified/crm/contacts", limit=1, truto_response_format="raw").json()["result"][0]
+    beside = product.get("/unified/crm/contacts", limit=1, truto_ignore_remote_data="false").json()["result"][0]
+    less = product.get(f"/unified/crm/contacts/{plain['id']}", truto_exclude_fields="tags,urls").json()
+    assert plain["remote_data"] is None
+    assert raw["type"] == "person"
+    assert beside["remote_data"] == raw
+    assert not {"tags", "urls"} & set(less)

@@ -53,13 +53,13 @@ class Gate:
 
     def _connection(self, request: Request, token: ApiToken, named: str) -> str:
         asked = {name for name in (named, request.headers.get(CONNECTION, ""), request.query_params.get(PARAMETER, "")) if name}
+        if asked - set(token.connections):
+            raise Problem(403, "This token does not open that connection.")
         if len(asked) > 1:
             raise Problem(400, f"The path, {CONNECTION} and {PARAMETER} name different connections. Name one.")
         if not asked and len(token.connections) > 1:
             raise Problem(400, f"This token opens several connections. Name one by {CONNECTION} or {PARAMETER}.")
         name = asked.pop() if asked else token.connections[0]
-        if name not in token.connections:
-            raise Problem(403, "This token does not open that connection.")
         if name not in self._services.connections:
             raise Problem(404, "This connection is no longer in relay.toml.")
         return name

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from workers.console.unified import filters, making, problems, proxy, queries
+from workers.console.unified import document, filters, making, problems, proxy, queries
 from workers.console.unified.access import Gate
 from workers.console.unified.catalogue import Catalogue
 from workers.console.unified.problems import Problem
@@ -24,7 +24,7 @@ from workers.console.unified.writes import WRITABLE
 from workers.errors import QueueAway
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
 
@@ -107,7 +107,7 @@ class Desk:
 def mounts(services: Services) -> list[Mount]:
     """The two parts, to be put among the console's routes."""
     desk = Desk(services)
-    routes: list[Route] = []
+    routes = [Route("/openapi.json", lambda _: answered(document.document()), methods=["GET"])]
     for model in MODELS:
         routes += _of_model(desk, f"/crm/{model}", model)
     routes += _of_model(desk, "/user-directory/users", DIRECTORY)
@@ -117,31 +117,34 @@ def mounts(services: Services) -> list[Mount]:
 
 
 def _of_model(desk: Desk, path: str, model: str) -> list[Route]:
-    routes = [
-        Route(path, desk.endpoint(_listed(model)), methods=["GET"]),
-        Route(f"{path}/{{id}}", desk.endpoint(_one(model)), methods=["GET"]),
-    ]
+    listed, one = {"GET": _listed(model)}, {"GET": _one(model)}
     if model in WRITABLE:
-        routes += [
-            Route(path, desk.endpoint(_created(model)), methods=["POST"]),
-            Route(f"{path}/{{id}}", desk.endpoint(_updated(model)), methods=["PATCH"]),
-            Route(f"{path}/{{id}}", desk.endpoint(_deleted(model)), methods=["DELETE"]),
-        ]
-    return routes
+        listed["POST"] = _created(model)
+        one |= {"PATCH": _updated(model), "DELETE": _deleted(model)}
+    return [_route(desk, path, listed), _route(desk, f"{path}/{{id}}", one)]
+
+
+def _route(desk: Desk, path: str, by_method: Mapping[str, Endpoint]) -> Route:
+    """One route for all methods of a path, so that a 405 names all of them."""
+
+    def do(there: Desk, request: Request, entrance: Entrance, body: bytes) -> Response:
+        return by_method["GET" if request.method == "HEAD" else request.method](there, request, entrance, body)
+
+    return Route(path, desk.endpoint(do), methods=list(by_method))
 
 
 def _listed(model: str) -> Endpoint:
     def do(desk: Desk, request: Request, entrance: Entrance, _: bytes) -> Response:
         ask = _ask(request, model, listing=True)
         page = desk.reader(entrance).page(model, ask)
-        document = {
+        whole = {
             "result": page.records,
             "next_cursor": page.next,
             "prev_cursor": page.previous,
             "result_count": len(page.records),
             "is_partial_response": False,
         }
-        return answered(document)
+        return answered(whole)
 
     return do
 

@@ -28,8 +28,10 @@ class Copy:
         self._vault = services.vault
         self._key = key(f"copy:{connection}:{model}")
 
-    def need(self) -> None:
-        """Raises Problem 409 where no copy is kept, QueueAway when Redis did not answer."""
+    def need(self, *, raw: bool) -> None:
+        """Raises Problem 409 where no copy is kept, or none in Capsule's own form; QueueAway when Redis did not answer."""
+        if raw:
+            raise Problem(409, "The copy holds unified records alone. Ask without truto_response_format=raw.")
         try:
             if not self._store.exists(self._key):
                 raise Problem(409, NONE)

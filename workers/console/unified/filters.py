@@ -7,6 +7,7 @@ record is in is decided by its own unified form. Pure.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -28,6 +29,7 @@ WORD: Final = "text, without regard to case"
 NUMBER: Final = "id"
 MOMENT: Final = "ISO 8601 moment or day; also [gt], [gte], [lt], [lte]"
 # Capsule's days may be those of another time zone than UTC, so the net is cast two days wider than asked.
+IDENT: Final = re.compile(r"((opportunity|project):)?[1-9][0-9]{0,17}")
 SLACK: Final = dt.timedelta(days=2)
 
 
@@ -43,6 +45,13 @@ class Filter:
     def dated(self) -> bool:
         """Whether it takes comparisons."""
         return self.says == MOMENT
+
+    def check(self, condition: Condition) -> None:
+        """Raises Problem 400 for a value that is none of this filter's."""
+        if self.dated:
+            parsed(condition.value)
+        elif self.says == NUMBER and not IDENT.fullmatch(condition.value):
+            raise failures(400, "The question cannot be served.", [(condition.name, "is not an id", "As the record shows it.")])
 
     def holds(self, record: Record, condition: Condition) -> bool:
         """Whether a record is in."""
@@ -93,13 +102,13 @@ def custom(definitions: Definitions, condition: Condition) -> Question:
     """A question after a custom field.
 
     Raises:
-        Problem: 400, there is no such field, or the value is not of its type.
+        Problem: 422, there is no such field, or the value is not of its type.
     """
     definition = definitions.by_key.get(condition.part)
     if definition is None:
         there = ", ".join(sorted(definitions.by_key)) or "none"
         raise failures(
-            400, "There is no such custom field.", [("custom_fields", "has no field of that name", f"There are: {there}.")]
+            422, "There is no such custom field.", [("custom_fields", "has no field of that name", f"There are: {there}.")]
         )
     return {"field": f"custom:{definition.id}", "operator": "is", "value": _typed(definition, condition.value)}
 
@@ -123,10 +132,10 @@ def _typed(definition: Definition, value: str) -> object:
         return value.lower() == "true"
     if definition.kind == "number" and (exact := values.decimal(value)) is not None:
         return values.number(exact)
-    if definition.kind == "date":
-        return parsed(value).strftime("%Y-%m-%d")
-    if definition.kind in ("boolean", "number"):
-        raise failures(400, "The value is not of the field's type.", [("custom_fields", f"is not a {definition.kind}", "")])
+    if definition.kind == "date" and (values.day(value) or "").partition("T")[0] == value:
+        return value
+    if definition.kind in ("boolean", "date", "number"):
+        raise failures(422, "The value is not of the field's type.", [("custom_fields", f"is not a {definition.kind}", "")])
     return value
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 HEADER: Final = "idempotency-key"
 REPLAYED: Final = "idempotency-replayed"
 LONGEST: Final = 255
+KEY: Final = re.compile(rf"[!-~]{{1,{LONGEST}}}")
 KEEP_MS: Final = 24 * 3_600_000
 RUNNING_MS: Final = 90_000  # longer than any request: its calls have deadlines
 ANOTHER: Final = "This Idempotency-Key was used with another body or path. Use a new one for another request."
@@ -74,8 +76,8 @@ class Keeping:
     """The keys of one connection. Raises redis.RedisError."""
 
     def __init__(self, services: Services, connection: str, text: str, *, method: str, path: str, body: bytes) -> None:
-        if not text.isascii() or not text.isprintable() or len(text) > LONGEST:
-            raise Problem(400, f"Idempotency-Key is not one: at most {LONGEST} printable ASCII characters.")
+        if not KEY.fullmatch(text):
+            raise Problem(400, f"Idempotency-Key is not one: 1 to {LONGEST} ASCII characters without spaces.")
         self._vault = services.vault
         self._store = services.redis
         self._keys = [key(f"idempotency:{connection}"), key(f"idempotency-ends:{connection}")]

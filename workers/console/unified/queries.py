@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 USUAL: Final = 50
 MOST: Final = 100
 LONGEST_VALUE: Final = 500
-MOST_PARAMETERS: Final = 50
+MOST_PARAMETERS: Final = 200
 OPERATORS: Final = ("eq", "gt", "gte", "lt", "lte")
 FORMATS: Final = ("unified", "raw")
 CONTROLS: Final = (
@@ -132,8 +132,6 @@ def _controls(single: dict[str, str], faults: list[tuple[str, str, str]]) -> Ask
             faults.append((name, "cannot be that", f"It is one of {', '.join(word or '(empty)' for word in words)}."))
         return value
 
-    if single.get("read") == "cache" and single.get("truto_response_format") == "raw":
-        faults.append(("truto_response_format", "cannot be raw with read=cache", "The copy holds unified records alone."))
     limit = single.get("limit", str(USUAL))
     number = int(limit) if limit.isascii() and limit.isdigit() and len(limit) <= len(str(MOST)) else 0
     if not 1 <= number <= MOST:

@@ -121,7 +121,7 @@ class Reader:
 
     def _copied(self, model: str, ask: Ask, place: Place) -> tuple[list[Any], Place | None]:
         copy = copies.Copy(self.services, self.connection, model)
-        copy.need()
+        copy.need(raw=ask.raw)
         found: list[Any] = []
         scan, skip = place.page - 1, place.skip
         for _ in range(copies.MOST_SCANS):
@@ -145,7 +145,7 @@ class Reader:
         """One record. Raises as `page`, and Problem 404 when there is none of this model."""
         if ask.cached:
             copy = copies.Copy(self.services, self.connection, model)
-            copy.need()
+            copy.need(raw=ask.raw)
             record = copy.get(number)
             if record is None:
                 raise nobody()

@@ -84,8 +84,7 @@ def check(model: str, ask: Ask) -> None:
     if ask.search and KIND_OF.get(model) not in ("party", "opportunity", "kase"):
         raise failures(400, "The question cannot be served.", [("search_term", "Capsule has no search for this model", "")])
     for one in ask.conditions:
-        if filters.FILTERS[model].get(one.name) and filters.FILTERS[model][one.name].dated:
-            filters.parsed(one.value)
+        filters.FILTERS[model][one.name].check(one)
 
 
 def of(model: str, ask: Ask, definitions: Callable[[], Definitions]) -> Source:
