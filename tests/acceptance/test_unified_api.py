@@ -258,7 +258,9 @@ def test_pages_lead_back_as_well(desk: UnifiedDesk) -> None:
 def test_after_a_429_half_way_the_same_cursor_goes_on(desk: UnifiedDesk) -> None:
     product = desk.product("read")
     first = product.get("/unified/crm/contacts", limit=50).json()
-    desk.capsule.control("POST", "faults", {"route": "POST /parties/filters/results", "kind": "status", "status": 429, "count": 1})
+    desk.capsule.control(
+        "POST", "faults", {"route": "POST /parties/filters/results", "kind": "status", "status": 429, "count": 1}
+    )
     refused = product.get("/unified/crm/contacts", limit=50, next_cursor=first["next_cursor"])
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) >= 1

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 WRITABLE: Final = tuple(sorted(SENT))
 MOST_LOOKED: Final = 20  # pages that are looked through for a record whose making was not answered
 UNIFIED: Final = "unified"
+BESIDE: Final = deliveries.RESTLESS | {"remote_url"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,9 @@ class Writer:
     def update(self, number: str, document: object) -> Written:
         """Changes a record; what it holds already is not sent again."""
         shown, body = self._reader.current(self._model, number)
-        sent = checked(self._model, document, creating=False, shown=shown)
+        # A whole record is sent back with what has changed by itself since it was read.
+        beside = {name: document[name] for name in BESIDE if name in document} if isinstance(document, dict) else {}
+        sent = checked(self._model, document, creating=False, shown=shown | beside)
         change = self._change(sent, self._beside(body))
         if change.nothing:
             return Written(shown, body)
