@@ -105,6 +105,9 @@ def rules_digest(connection: Connection, kind: str) -> str:
     names = ["tags_to_sync", "sync_untagged_contacts", "default_location", "on_gone", "locations"]
     if kind == "opportunity":
         names += ["sync_opportunities", "opportunity_statuses"]
+    if (product := held["unified"]) is not None:
+        names = [*names, "models"]
+        held = {**held, "models": product["models"]}
     own = held["fields"]
     mine = {name: own[name] for name in own if name == "every" or (name == "opportunity") == (kind == "opportunity")}
     # The order of the locations matters (the first match wins), that of the other tables does not.

@@ -6,8 +6,9 @@ Secrets never stand in this file; they come from the environment (DESIGN.md, "Ed
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -18,6 +19,8 @@ from mapping import rules_faults as faults
 from mapping import tags as tag_rules
 from mapping.agenda import CONNECTION_NAME
 from mapping.errors import ExpressionInvalid, Fault, RulesInvalid, TagsInvalid
+from mapping.unified.deliveries import MODELS
+from mapping.unified.triggers import NAMES
 from mapping.urls import checked_url
 
 if TYPE_CHECKING:
@@ -69,6 +72,17 @@ def _expression(value: Any) -> str:  # noqa: ANN401 - whatever stands in the fil
     return value
 
 
+def _known(names: Collection[str], value: str) -> str:
+    if value not in names:
+        near = get_close_matches(value, names, n=1)
+        raise _refuse(
+            "is none of those that there are", f'Did you mean "{near[0]}"?' if near else f"There are {', '.join(names)}."
+        )
+    return value
+
+
+Model = Annotated[str, AfterValidator(partial(_known, MODELS))]
+Trigger = Annotated[str, AfterValidator(partial(_known, NAMES))]
 Url = Annotated[str, AfterValidator(_url)]
 Name = Annotated[str, AfterValidator(_not_blank)]
 Expression = Annotated[str, BeforeValidator(_expression)]
@@ -101,6 +115,8 @@ class UnifiedRules(_Rules):
     """`[connections.NAME.unified]`: the product that is told of unified records (reference/unified-crm.md §7)."""
 
     url: Url
+    models: Annotated[list[Model], Field(min_length=1)] | None = None  # None: all
+    triggers: list[Trigger] = Field(default_factory=list)
     keep_copy: bool = False
     allow_private_addresses: bool = False
 

@@ -249,6 +249,15 @@ def disconnect(name: Name, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def resume(name: Name, as_json: AsJson = False) -> None:
+    """Let a paused connection go on, such as one whose product answered that it wants no more (410)."""
+    from workers import resume_command  # noqa: PLC0415 - loaded when used, so that every command starts fast
+
+    settings = load(os.environ)
+    _answer(resume_command.resume(known(settings, name), redis_url=find_redis(settings)), as_json=as_json)
+
+
+@app.command()
 def hooks(
     name: Name,
     action: Annotated[

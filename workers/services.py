@@ -30,7 +30,10 @@ from workers.downstream.officernd.client import OfficeRnD
 from workers.downstream.officernd.index import Index
 from workers.downstream.officernd.rehearsal import MemoryIndex, RehearsedOfficeRnD
 from workers.downstream.unified.adapter import RehearsedUnified, UnifiedDownstream, UntoldUnified
+from workers.downstream.unified.client import SYSTEM as product_system  # noqa: N811 - a name of this module's own
 from workers.downstream.unified.client import Product
+from workers.downstream.unified.copies import Copies
+from workers.downstream.unified.echoes import Echoes
 from workers.downstream.unified.references import References
 from workers.downstream.unified.versions import Versions
 from workers.errors import Misconfigured
@@ -230,7 +233,9 @@ class Services:
             deadline_s=self.timing.call_ms / 1000,
         )
         made = RehearsedUnified if self.rehearsal else UnifiedDownstream
-        return made(rules, References(capsule), Versions(self.redis), product)
+        copies = Copies(self.redis, self.vault, name) if rules.unified.keep_copy else None
+        echoes = Echoes(self.redis, product_system)
+        return made(rules, References(capsule), Versions(self.redis), product, echoes=echoes, copies=copies)
 
     def _make_officernd(self, name: str, capsule: Capsule) -> Downstream:
         rules, credentials = self.connections[name], self._credentials(name)

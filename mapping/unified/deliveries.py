@@ -24,6 +24,21 @@ Reason = Literal["deleted", "restricted", "out"]
 DELETED: Final = "delete_reason"
 """The one field that is remembered of a record that the product was told to drop."""
 
+MODELS: Final = ("accounts", "contacts", "opportunities", "projects", "tasks", "users", "engagements", "notes")
+"""What `models` of the rules can name: the collections of the unified API."""
+
+COLLECTIONS: Final = {
+    "account": "accounts",
+    "contact": "contacts",
+    "opportunity": "opportunities",
+    "project": "projects",
+    "task": "tasks",
+    "user": "users",
+    "engagement": "engagements",
+    "note": "notes",
+}
+"""Model -> its collection."""
+
 RESTLESS: Final = frozenset(
     {"remote_data", "synced_at", "updated_at", "last_activity_at", "etag", "picture_url", "missing_important_fields"}
 )
@@ -45,6 +60,7 @@ class Message:
     record: Mapping[str, Json] = field(default_factory=dict, repr=False)
     reason: str = ""
     more: Mapping[str, Json] = field(default_factory=dict, repr=False)
+    silent: bool = False  # the product made this change itself: it is noted and not sent
 
     @property
     def covers(self) -> tuple[str, ...]:
@@ -73,6 +89,14 @@ def of_record(
     """The message that a record was created or changed."""
     return Message(
         f"crm.{model}.{event}", f"record:{event}", model, number, version, changed=tuple(sorted(changed)), record=record
+    )
+
+
+def of_trigger(cause: Message, name: str, details: Mapping[str, Json]) -> Message:
+    """The message of a trigger, beside the one of the record that it comes from and with its version."""
+    more = {"trigger": name, **details}
+    return Message(
+        f"trigger.{name}", "trigger", cause.model, cause.id, cause.version, changed=cause.changed, record=cause.record, more=more
     )
 
 

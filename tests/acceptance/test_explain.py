@@ -209,7 +209,7 @@ def test_an_opportunity_by_its_party(world: World) -> None:
 def test_words_that_are_wrong_are_sentences(world: World) -> None:
     for words, said in (
         (("nobody", "person", "1"), "there is no connection nobody"),
-        (("acme", "kase", "1"), "is no kind of record"),
+        (("acme", "lead", "1"), "is no kind of record"),
         (("acme", "person", "abc"), "is no id of Capsule"),
         (("acme", "person", "0"), "is no id of Capsule"),
     ):

@@ -76,6 +76,9 @@ class Downstream(Protocol):
     def resource(self, subject: Subject) -> str:
         """The word under which this kind of record is linked and stored there."""
 
+    def declines(self, subject: Subject) -> str:
+        """Why it takes no such record although the rules let it in; empty when it takes it."""
+
     def wanted(self, subject: Subject, *, alive: Alive) -> Wanted | Held | Waits:
         """What it should hold for a record that is in, or why that cannot be said yet."""
 

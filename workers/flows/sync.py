@@ -135,8 +135,8 @@ def bring_in_step(run: Run, line: dict[str, Any]) -> Conclusion:
     if (held := case.agree(subject)) is not None:
         return case.hold(subject, held)
     now = passes_on(connection, downstream, subject)
-    if not subject.verdict.is_in:
-        return case.release(subject.verdict.why, "out", subject.record, now)
+    if why := _left_out(downstream, subject):
+        return case.release(why, "out", subject.record, now)
     wanted = downstream.wanted(subject, alive=run.alive)
     if isinstance(wanted, Waits):
         other = RecordKey(record.connection, wanted.kind, wanted.id)
@@ -145,6 +145,11 @@ def bring_in_step(run: Run, line: dict[str, Any]) -> Conclusion:
     if isinstance(applied, Held):
         return case.hold(subject, applied)
     return case.in_step(subject, applied)
+
+
+def _left_out(downstream: Downstream, subject: Subject) -> str:
+    """Why nothing of it goes downstream: by the rules, or because it takes none of its kind; empty when it goes."""
+    return downstream.declines(subject) if subject.verdict.is_in else subject.verdict.why
 
 
 def _let_burst_pass(run: Run, entry: Entry | None) -> None:

@@ -66,6 +66,10 @@ class OfficeRnDDownstream:
             return OPPORTUNITY
         return COMPANY if isinstance(subject.record, Organisation) else MEMBER
 
+    def declines(self, subject: Subject) -> str:  # noqa: ARG002 - it takes whatever is in
+        """Nothing."""
+        return ""
+
     def wanted(self, subject: Subject, *, alive: Alive) -> Wanted | Held | Waits:
         """What OfficeRnD should hold; names that it may have learnt a moment ago are asked for again before it is held."""
         wanted = self._wanted(subject, self._context(subject, alive, refresh=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from mapping.agenda import RecordKey
@@ -10,8 +11,10 @@ from mapping.plan import Create, Nothing, Update, Wanted
 from mapping.records import Attached, Opportunity, Organisation, Person
 from mapping.unified import deals, deliveries, entries, parties, people, work
 from mapping.unified.deliveries import DELETED
+from mapping.unified.triggers import triggers
 from workers.downstream.port import Existing
 from workers.downstream.unified.client import SYSTEM
+from workers.downstream.unified.echoes import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from mapping.unified.deliveries import Event, Message
     from workers.downstream.port import Alive, Leaving, Subject, Visit
     from workers.downstream.unified.client import Product
+    from workers.downstream.unified.copies import Copies
+    from workers.downstream.unified.echoes import Echoes
     from workers.downstream.unified.references import References
     from workers.downstream.unified.versions import Versions
 
@@ -31,26 +36,49 @@ OPPORTUNITY: Final = "opportunity"
 NOTE: Final = "note"
 # The model of each kind but parties. An entry is an engagement, and a plain note is a note as well.
 MODELS: Final = {"kase": "project", "task": "task", "user": "user", "entry": "engagement"}
-KINDS: Final = frozenset({"party", "opportunity", *MODELS})
 
 
 class UnifiedDownstream:
     """One product that follows one connection's Capsule account."""
 
     name = SYSTEM
-    kinds: frozenset[str] = KINDS
     can_be_asked = False
 
-    def __init__(self, connection: Connection, references: References, versions: Versions, product: Product) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        references: References,
+        versions: Versions,
+        product: Product,
+        *,
+        echoes: Echoes,
+        copies: Copies | None = None,
+    ) -> None:
+        rules = connection.unified
         self.connection = connection
-        self.product = product
         self.references = references
         self.versions = versions
+        self.product = product
+        self.echoes = echoes
+        self.copies = copies
+        self.triggers = frozenset(rules.triggers) if rules is not None else frozenset()
+        self.models = frozenset(rules.models) if rules is not None and rules.models is not None else frozenset(deliveries.MODELS)
+        self.kinds = _kinds(self.models)
+        self._since = ""
+
+    def declines(self, subject: Subject) -> str:
+        """A model that the rules leave out."""
+        if isinstance(subject.record, Attached) and subject.record.kind == "entry":
+            left_out = "engagements" not in self.models and not entries.is_note(subject.record.raw)
+            return "notes alone are sent (models), and this entry is none" if left_out else ""
+        collection = deliveries.COLLECTIONS[self.resource(subject)]
+        return "" if collection in self.models else f"{collection} are not among the models that are sent"
 
     def resource(self, subject: Subject) -> str:
         """The model."""
         if isinstance(subject.record, Attached):
-            return MODELS[subject.record.kind]
+            alone = subject.record.kind == "entry" and "engagements" not in self.models
+            return NOTE if alone else MODELS[subject.record.kind]
         if isinstance(subject.record, Opportunity):
             return OPPORTUNITY
         return ACCOUNT if isinstance(subject.record, Organisation) else CONTACT
@@ -80,7 +108,8 @@ class UnifiedDownstream:
             return work.task(body, timezone=self.references.timezone(_nested(body, "owner"), alive=alive))
         if record.kind == "user":
             return people.user(body)
-        return {**entries.engagement(body), NOTE: entries.note(body) if entries.is_note(body) else None}
+        note = entries.note(body) if entries.is_note(body) and "notes" in self.models else None
+        return {**entries.engagement(body), NOTE: note} if "engagements" in self.models else note or {}
 
     def released(self, resource: str, wrote: Mapping[str, Any], *, why: Leaving) -> Wanted | None:
         """The product is told to drop it, once."""
@@ -131,15 +160,29 @@ class UnifiedDownstream:
         """A message with the whole record, or one that it is to be dropped; two for an entry that is a note as well."""
         if isinstance(plan, Nothing):
             return (), ()
-        removed = DELETED in wanted.fields
+        removed, before = DELETED in wanted.fields, have if have is not None and DELETED not in have else None
         names = frozenset(plan.changed) if isinstance(plan, Update) and not removed else frozenset()
-        found = [self._message(key, wanted.resource, _own(wanted.fields), names - {NOTE})]
-        note, was = wanted.fields.get(NOTE), (have or {}).get(NOTE)
+        own = _own(wanted.fields)
+        first = self._message(key, wanted.resource, own, names - {NOTE})
+        if self.echoes.is_ours(key, GONE if removed else deliveries.digest(wanted.resource, own), unknown=before is None):
+            first = replace(first, silent=True)
+        found = [first, *self._happened(first, before)]
+        note, was = wanted.fields.get(NOTE), (before or {}).get(NOTE)
         if isinstance(note, dict) and (not names or NOTE in names):
-            found.append(self._message(key, NOTE, note, deliveries.changed(was, note) if isinstance(was, dict) else ()))
+            changed = deliveries.changed(was, note) if isinstance(was, dict) else ()
+            found.append(self._message(key, NOTE, note, changed))
+            found += self._happened(found[-1], was if isinstance(was, dict) else None)
         elif isinstance(was, dict) and not isinstance(note, dict):
             found.append(self._message(key, NOTE, {DELETED: wanted.fields.get(DELETED, "deleted")}, ()))
-        return found, ()
+        return [replace(one, silent=True) for one in found] if first.silent else found, ()
+
+    def _happened(self, cause: Message, was: Mapping[str, Any] | None) -> list[Message]:
+        """The triggers that were asked for and that this change is."""
+        if not self.triggers or cause.event == "record:deleted":
+            return []
+        self._since = self._since or self.versions.since(self.connection.name)
+        found = triggers(cause.model, was, cause.record, since=self._since)
+        return [deliveries.of_trigger(cause, one.name, one.details) for one in found if one.name in self.triggers]
 
     def _message(self, key: RecordKey, model: str, now: Mapping[str, Any], changed: Collection[str]) -> Message:
         """`changed` are the fields that differ; none: the product has no such record yet."""
@@ -175,8 +218,11 @@ class UnifiedDownstream:
         return self.product.reserve(lane)
 
     def send(self, write: Message, *, downstream_id: str | None, before_send: Alive) -> Mapping[str, Any]:  # noqa: ARG002 - the port's shape
-        """Sends one message, once."""
-        self.product.deliver(write, before_send=before_send)
+        """Sends one message, once. One that the product caused itself is only noted."""
+        if not write.silent:
+            self.product.deliver(write, before_send=before_send)
+        if self.copies is not None and write.event != "trigger":
+            self.copies.keep(write)
         return {"id": write.id}
 
     def id_of(self, answer: Mapping[str, Any]) -> str:
@@ -200,6 +246,13 @@ class UnifiedDownstream:
     def differs(self, wrote: Mapping[str, Any], observed: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG002 - the port's shape
         """What the product holds cannot be seen."""
         return ()
+
+
+def _kinds(models: Collection[str]) -> frozenset[str]:
+    """The kinds of records to follow. Parties always: the verdict on other records rests on theirs."""
+    needed = {kind for kind, model in MODELS.items() if deliveries.COLLECTIONS[model] in models}
+    needed |= {"entry"} if "notes" in models else set()
+    return frozenset({"party", *needed, *({"opportunity"} if "opportunities" in models else ())})
 
 
 def _nested(body: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
@@ -246,9 +299,8 @@ class RehearsedUnified(UnifiedDownstream):
 class UntoldUnified(UnifiedDownstream):
     """A connection without a product's address: only the unified API serves it, and nothing is followed."""
 
-    kinds: frozenset[str] = frozenset()
-
     def __init__(self, connection: Connection, references: References, versions: Versions) -> None:
         self.connection = connection
         self.references = references
         self.versions = versions
+        self.kinds = frozenset()

@@ -1,6 +1,7 @@
 """The version of each record that a product was told of: it never goes back, and is the same for the same content.
 
-    relay:versions:<connection>     hash `kind|id|model` -> `version digest` of what was last drawn
+    relay:versions:<connection>     hash `kind|id|model` -> `version digest` of what was last drawn, and
+                                    `since` -> when the first was (seconds of Redis' clock)
 
 A version is drawn before a message is sent, in microseconds of Redis' clock and above the last one. A run that finds the
 digest unchanged is sending the same message again, so it gets the same version and thereby the same id. Runs of one record
@@ -9,6 +10,7 @@ follow each other (reference/agenda.md §4: the lease is held when the message l
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from typing import TYPE_CHECKING, Final, cast
 
@@ -36,6 +38,7 @@ redis.call('HSET', KEYS[1], ARGV[1], version .. ' ' .. ARGV[2])
 return version
 """
 DIGEST_LENGTH: Final = 32
+SINCE: Final = "since"
 
 
 def versions_key(connection: str) -> str:
@@ -62,6 +65,21 @@ class Versions:
             return int(self._draw(keys=[versions_key(record.connection)], args=[f"{record.field}|{model}", short]))
         except redis.RedisError as error:
             raise QueueAway(f"Redis did not draw a version: {type(error).__name__}") from error
+
+    def since(self, connection: str) -> str:
+        """When this connection's records were first told (ISO 8601, UTC, seconds): noted when it is first asked.
+
+        Raises:
+            QueueAway: Redis did not answer.
+        """
+        where = versions_key(connection)
+        try:
+            seconds, _ = self._store.time()
+            self._store.hsetnx(where, SINCE, seconds)
+            kept = cast("bytes | None", self._store.hget(where, SINCE))
+        except redis.RedisError as error:
+            raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
+        return dt.datetime.fromtimestamp(int(kept or seconds), dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def model(self, record: RecordKey, models: Sequence[str]) -> str | None:
         """The one of these models under which a message of this record was ever begun, None when there was none.
