@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.acceptance.harness import until
 from tests.acceptance.product import ProductSystem, wait_in_step
@@ -10,7 +14,17 @@ from tests.acceptance.product import ProductSystem, wait_in_step
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import redis
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+
 MODELS = ("account", "contact", "opportunity")
+
+
+def worker_of(store: redis.Redis) -> int:
+    """The process that holds a lease."""
+    lease = next(iter(store.hvals("relay:lease")))
+    return int(lease.decode().split(" ")[5].split(":")[1])
 
 
 def test_people_organisations_and_opportunities_reach_the_product_by_their_events(tmp_path: Path) -> None:
@@ -71,3 +85,82 @@ def test_kases_tasks_and_users_reach_the_product_and_a_full_pass_finds_notes(tmp
             ["crm.engagement.created", "crm.note.created"],
             ["crm.contact.updated", "crm.engagement.created", "crm.note.created"],
         )
+
+
+def test_duplicates_reordering_and_a_killed_worker_leave_the_product_with_what_capsule_holds(tmp_path: Path) -> None:
+    with ProductSystem(tmp_path) as system:
+        firm = system.party(type="organisation", name="Acme Ltd")
+        people = [
+            system.party(type="person", firstName=f"P{n}", lastName="One", organisation={"id": firm["id"]})["id"]
+            for n in range(8)
+        ]
+        wait_in_step(system, *MODELS)
+        # When answers of the product are lost, and one is slow to come
+        system.product.control("POST", "faults", {"route": "POST /webhooks", "kind": "lost", "count": 4})
+        # And every event comes twice and out of order, beside the real ones
+        for number in people:
+            system.edit(number, lastName="Two")
+        url = system.hook_url()
+        for number in [*reversed(people), *people, firm["id"]]:
+            for event in ("party/updated", "party/created"):
+                body = {"event": event, "payload": [{"id": number}]}
+                assert system.api.post(url, json=body).status_code == 202
+        # And a worker is killed while a message is on its way
+        system.product.control("POST", "faults", {"route": "POST /webhooks", "kind": "stall", "seconds": 3, "count": 2})
+        for number in people:
+            system.edit(number, jobTitle="Analyst")
+        with system.store() as store:
+            until(lambda: store.hlen("relay:intent"), "a message is on its way", seconds=30, every=0.005)
+            os.kill(worker_of(store), signal.SIGKILL)
+        system.edit(firm["id"], name="Acme Holdings Ltd")
+        gone = people.pop()
+        system.api.delete(f"parties/{gone}")
+        # Then the product holds what Capsule holds
+        wait_in_step(system, *MODELS, seconds=120)
+        assert system.held()["contact"][str(people[0])]["account"]["name"] == "Acme Holdings Ltd"
+        # And no version ever went back, and what was sent twice was the same message
+        newest: dict[tuple[str, str], int] = {}
+        seen: dict[str, object] = {}
+        for message in system.messages():
+            data = message["data"]
+            assert data["version"] >= newest.get((data["model"], data["id"]), 0)
+            newest[data["model"], data["id"]] = data["version"]
+            said = {name: value for name, value in data.items() if name != "changed"}
+            assert seen.setdefault(message["id"], said) == said
+        counts = system.product.control("GET", "state")["counts"]
+        assert counts["repeated"] >= 1
+        assert counts.get("refused", 0) == 0
+
+
+def test_a_product_that_asks_for_time_or_wants_no_more_is_obeyed(tmp_path: Path) -> None:
+    with ProductSystem(tmp_path, unified='triggers = ["tag.added", "contact.created"]') as system:
+        # Given a connection that is followed already: what was there before is not new
+        system.party(type="organisation", name="Acme Ltd")
+        wait_in_step(system, *MODELS)
+        system.capsule.control("POST", "clock", {"advance": 2})
+        ada = system.party(type="person", firstName="Ada", lastName="Byron")["id"]
+        wait_in_step(system, *MODELS)
+        # When it answers 429, the record waits and spends no attempt
+        headers = {"Retry-After": "2"}
+        fault = {"route": "POST /webhooks", "kind": "status", "status": 429, "headers": headers, "count": 1}
+        system.product.control("POST", "faults", fault)
+        system.edit(ada, jobTitle="Analyst", tags=[{"name": "vip"}])
+        wait_in_step(system, *MODELS)
+        with system.store() as store:
+            assert not store.hlen("relay:letters")
+        triggers = [one for one in system.messages() if one["type"].startswith("trigger.")]
+        assert [one["type"] for one in triggers] == ["trigger.contact.created", "trigger.tag.added"]
+        assert triggers[-1]["data"]["tags"][0]["name"] == "vip"
+        # When it answers 410, everything waits until a person says so
+        system.product.control("POST", "faults", {"route": "POST /webhooks", "kind": "status", "status": 410, "count": 1})
+        system.edit(ada, lastName="Lovelace")
+        until(lambda: "wants no more (410)" in system.run("status").stdout, "it is paused", every=0.5)
+        before = len(system.messages())
+        system.edit(ada, jobTitle="Countess")
+        with system.store() as store:
+            until(lambda: store.zcard("relay:parked:acme"), "the record is parked")
+        assert len(system.messages()) == before
+        said = system.run("resume", "acme")
+        assert "acme goes on" in said.stdout, said.stderr
+        wait_in_step(system, *MODELS)
+        assert system.held()["contact"][str(ada)]["title"] == "Countess"
