@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -23,7 +23,7 @@ MODELS = ("account", "contact", "opportunity")
 
 def worker_of(store: redis.Redis) -> int:
     """The process that holds a lease."""
-    lease = next(iter(store.hvals("relay:lease")))
+    lease = cast("list[bytes]", store.hvals("relay:lease"))[0]
     return int(lease.decode().split(" ")[5].split(":")[1])
 
 

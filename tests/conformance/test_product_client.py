@@ -15,6 +15,7 @@ from workers.http import Http, is_public
 from workers.limits import Limits
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Sequence
 
     import redis
@@ -26,6 +27,10 @@ NOW = 1_800_000_000.0
 
 async def loopback(_host: str, _port: int) -> Sequence[str]:
     return ("127.0.0.1",)
+
+
+def silent(link: socket.socket, _head: bytes) -> None:
+    link.recv(1)
 
 
 @pytest.fixture
@@ -87,7 +92,7 @@ def test_what_is_sent_is_signed_and_says_which_attempt_it_is(http: Http, store: 
 
 
 def test_a_product_that_says_nothing_may_have_taken_it(http: Http, store: redis.Redis) -> None:
-    with Peer(lambda link, _: link.recv(1)) as peer, pytest.raises(NoAnswer):
+    with Peer(silent) as peer, pytest.raises(NoAnswer):
         product(http, store, peer.url, deadline_s=0.3).deliver(MESSAGE, before_send=lambda: None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import re
+from typing import Any
 
 import orjson
 import pytest
@@ -17,7 +18,7 @@ from mapping.unified.deliveries import Message
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 VECTOR = ("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
 OTHER = "whsec_" + base64.b64encode(b"another-secret-of-32-bytes-long!").decode()
-RECORD = {"id": "7", "name": "Ada", "updated_at": "2026-01-01T00:00:00Z", "tags": [{"id": "1", "name": "vip"}]}
+RECORD: dict[str, Any] = {"id": "7", "name": "Ada", "updated_at": "2026-01-01T00:00:00Z", "tags": [{"id": "1", "name": "vip"}]}
 
 
 def test_the_vector_of_the_specification_is_met() -> None:

@@ -13,7 +13,7 @@ NEW, BID = {"id": "opportunity:1", "name": "New"}, {"id": "opportunity:2", "name
 VIP, OLD = {"id": "1", "name": "VIP"}, {"id": "2", "name": "old"}
 JO, AL = {"id": "1", "name": "Jo"}, {"id": "2", "name": "Al"}
 
-CASES = [
+CASES: list[tuple[str, dict[str, Any] | None, dict[str, Any], dict[str, Any]]] = [
     ("opportunity", {"stage": NEW}, {"stage": BID}, {"opportunity.stage_changed": {"from": NEW, "to": BID}}),
     ("opportunity", {"stage": NEW}, {"stage": {**NEW, "name": "renamed"}}, {}),
     ("opportunity", {"status": "open"}, {"status": "won"}, {"opportunity.won": {"from": "open", "to": "won"}}),
