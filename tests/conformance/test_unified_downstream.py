@@ -19,7 +19,6 @@ from workers.downstream.port import Subject
 from workers.downstream.unified.adapter import UnifiedDownstream
 from workers.downstream.unified.copies import Copies, copy_key
 from workers.downstream.unified.echoes import Echoes, echo_key
-from workers.downstream.unified.references import References
 from workers.downstream.unified.versions import Versions
 from workers.errors import RateLimited
 from workers.ledger import Vault
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     import redis
 
     from workers.downstream.unified.client import Product
+    from workers.downstream.unified.references import References
 
 KEY = RecordKey("acme", "party", 7)
 ADA: dict[str, Any] = {"id": "7", "name": "Ada", "title": None, "tags": []}
