@@ -6,10 +6,12 @@ import os
 import signal
 from typing import TYPE_CHECKING, cast
 
+import httpx
 import pytest
 
 from tests.acceptance.harness import until
 from tests.acceptance.product import ProductSystem, wait_in_step
+from workers.unified_tokens import UnifiedTokens
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,3 +166,46 @@ def test_a_product_that_asks_for_time_or_wants_no_more_is_obeyed(tmp_path: Path)
         assert "acme goes on" in said.stdout, said.stderr
         wait_in_step(system, *MODELS)
         assert system.held()["contact"][str(ada)]["title"] == "Countess"
+
+
+def test_what_the_product_writes_through_the_api_is_not_sent_round_to_it(tmp_path: Path) -> None:
+    with ProductSystem(tmp_path, unified="keep_copy = true") as system:
+        firm = system.party(type="organisation", name="Acme Ltd")["id"]
+        wait_in_step(system, *MODELS)
+        before = len(system.messages())
+        with system.store() as store:
+            _, token = UnifiedTokens(store).create(["acme"], "write", label="product")
+        url = f"http://127.0.0.1:{system.console_port}/unified/crm"
+        with httpx.Client(trust_env=False, timeout=30, headers={"Authorization": f"Bearer {token}"}) as api:
+            until(lambda: _answers(api, f"http://127.0.0.1:{system.console_port}/live"), "the console", seconds=60, every=0.2)
+            # When the product makes a person and changes it
+            person = {"first_name": "Ada", "last_name": "Byron", "account": {"id": str(firm)}, "tags": [{"name": "vip"}]}
+            made = api.post(f"{url}/contacts", json=person)
+            assert made.status_code in {200, 201}, made.text
+            number = made.json()["id"]
+            until(system.idle, "nothing is open")
+            changed = api.patch(f"{url}/contacts/{number}", json={"title": "Analyst"})
+            assert changed.status_code == 200, changed.text
+        until(lambda: _outcome(system, f"party|{number}") == "in_step", "its event was worked on")
+        until(system.idle, "nothing is open")
+        # Then no message tells the product so
+        told = [one["type"] for one in system.messages(before) if one["data"]["id"] == number]
+        assert told == []
+        # And what a person changes in Capsule is told
+        system.edit(int(number), jobTitle="Countess")
+        until(lambda: [one for one in system.messages(before) if one["data"]["id"] == number], "the change is told")
+        (message,) = (one for one in system.messages(before) if one["data"]["id"] == number)
+        assert (message["type"], message["data"]["record"]["title"]) == ("crm.contact.updated", "Countess")
+
+
+def _answers(api: httpx.Client, url: str) -> bool:
+    try:
+        return api.get(url).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _outcome(system: ProductSystem, field: str) -> str:
+    with system.store() as store:
+        stored = cast("bytes | None", store.hget("relay:ledger:acme", field))
+    return stored.split(b"\n", 1)[0][1:].decode() if stored is not None else ""

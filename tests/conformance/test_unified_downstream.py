@@ -18,8 +18,9 @@ from mapping.unified.deliveries import DELETED, Message
 from workers.downstream.port import Subject
 from workers.downstream.unified.adapter import UnifiedDownstream
 from workers.downstream.unified.copies import Copies, copy_key
-from workers.downstream.unified.echoes import Echoes, echo_key
+from workers.downstream.unified.echoes import Echoes
 from workers.downstream.unified.versions import Versions
+from workers.echo import echo_key
 from workers.errors import RateLimited
 from workers.ledger import Vault
 
@@ -129,7 +130,7 @@ def test_what_the_product_wrote_itself_is_not_told_to_it(store: redis.Redis) -> 
     assert (message.silent, sent.messages) == (True, [])
     assert not store.hexists(echo_key("acme"), KEY.field)
     # And its copy is as new as if it had been sent
-    kept = vault.open(cast("bytes", store.hget(copy_key("acme", "contact"), "7")))
+    kept = vault.open(cast("bytes", store.hget(copy_key("acme", "contacts"), "7")))
     assert (kept["record"]["name"], kept["version"]) == ("Eve", message.version)
 
 
@@ -151,7 +152,7 @@ def test_what_became_of_it_after_the_product_wrote_it_is_told(store: redis.Redis
     ],
 )
 def test_a_record_waits_while_the_product_writes_it(
-    store: redis.Redis, name: str, mark: str, age_ms: int, have: Any, waits: bool
+    store: redis.Redis, *, name: str, mark: str, age_ms: int, have: Any, waits: bool
 ) -> None:
     seconds, micros = store.time()
     store.hset(echo_key("acme"), name, mark.format(seconds * 1000 + micros // 1000 - age_ms))
@@ -166,10 +167,10 @@ def test_a_record_waits_while_the_product_writes_it(
 def test_a_copy_is_sealed_and_goes_with_its_record(store: redis.Redis) -> None:
     product = make(store, vault=Vault(["k" * 40]), keep_copy=True)
     product.send(told(product, EVE, None)[0], downstream_id=None, before_send=lambda: None)
-    stored = cast("bytes", store.hget(copy_key("acme", "contact"), "7"))
+    stored = cast("bytes", store.hget(copy_key("acme", "contacts"), "7"))
     assert b"Eve" not in stored
     product.send(told(product, {DELETED: "deleted"}, EVE)[0], downstream_id="7", before_send=lambda: None)
-    assert not store.exists(copy_key("acme", "contact"))
+    assert not store.exists(copy_key("acme", "contacts"))
 
 
 def entry(product: UnifiedDownstream, activity: int) -> tuple[Subject, Wanted]:

@@ -121,10 +121,24 @@ class _Stage:
             self.unasked[getattr(error, "system", "") or self.downstream.name] = _words(error)
 
     def _run(self) -> Run:
-        # As after a doubt, so that the downstream is read and not the ledger believed; and not within a burst of edits.
+        # As after a doubt, so that a downstream that can be asked is read and not the ledger believed; and not within a burst.
         now = self.services.agenda.hello() + QUIET_MS
         return Run(
-            self.services, Taken(self.record, "", b"", 0, 1, now, FAR_MS, now, "live", probing=False, seq=0, sent=frozenset())
+            self.services,
+            Taken(
+                self.record,
+                "",
+                b"",
+                0,
+                int(self.downstream.can_be_asked),
+                now,
+                FAR_MS,
+                now,
+                "live",
+                probing=False,
+                seq=0,
+                sent=frozenset(),
+            ),
         )
 
     def _body(self) -> None:

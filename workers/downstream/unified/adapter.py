@@ -14,7 +14,7 @@ from mapping.unified.deliveries import DELETED
 from mapping.unified.triggers import triggers
 from workers.downstream.port import Existing
 from workers.downstream.unified.client import SYSTEM
-from workers.downstream.unified.echoes import GONE
+from workers.echo import DELETED as GONE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -164,7 +164,10 @@ class UnifiedDownstream:
         names = frozenset(plan.changed) if isinstance(plan, Update) and not removed else frozenset()
         own = _own(wanted.fields)
         first = self._message(key, wanted.resource, own, names - {NOTE})
-        if self.echoes.is_ours(key, GONE if removed else deliveries.digest(wanted.resource, own), unknown=before is None):
+        # The product may have made an entry as an engagement or as a note.
+        contents = {wanted.resource: own, NOTE: wanted.fields.get(NOTE)}
+        told = {deliveries.digest(model, one) for model, one in contents.items() if isinstance(one, dict)}
+        if self.echoes.is_ours(key, {GONE} if removed else told, unknown=before is None):
             first = replace(first, silent=True)
         found = [first, *self._happened(first, before)]
         note, was = wanted.fields.get(NOTE), (before or {}).get(NOTE)

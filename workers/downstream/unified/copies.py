@@ -1,6 +1,6 @@
 """The records that a product was told, for `?read=cache` of the unified API; kept where the rules ask for it.
 
-relay:copy:<connection>:<model>     hash id -> encrypted JSON of `{version, synced_at, record}`
+relay:copy:<connection>:<collection>     hash id -> encrypted JSON of `{version, synced_at, record}`
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from mapping.agenda import key
+from mapping.unified.deliveries import COLLECTIONS
 from workers.errors import QueueAway
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from workers.ledger import Vault
 
 
-def copy_key(connection: str, model: str) -> str:
-    """Hash id -> encrypted copy of the records of a model."""
-    return key(f"copy:{connection}:{model}")
+def copy_key(connection: str, collection: str) -> str:
+    """Hash id -> encrypted copy of the records of a collection, such as `contacts`."""
+    return key(f"copy:{connection}:{collection}")
 
 
 class Copies:
@@ -38,7 +39,7 @@ class Copies:
         Raises:
             QueueAway: Redis did not answer.
         """
-        where = copy_key(self._connection, message.model)
+        where = copy_key(self._connection, COLLECTIONS[message.model])
         try:
             if message.event == "record:deleted":
                 self._store.hdel(where, message.id)

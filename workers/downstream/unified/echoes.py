@@ -1,9 +1,7 @@
 """Writes of a product through our own API come back as Capsule's events; the product knows what it wrote.
 
-    relay:echo:<connection>     hash `kind|id` -> `pending <ms>` while one is under way, then `done <ms> <digest>` of the record
-                                as the API answered it (`deleted` for one that was deleted); `creating` -> `<count> <ms>`
-
-Times are of Redis' clock. A mark that is too old counts as none, so a console that was killed delays a record and hides nothing.
+The marks are set by `workers/echo.py`, which tells their form. One that is too old counts as none, so a console that was killed
+delays a record and hides nothing.
 """
 
 from __future__ import annotations
@@ -12,21 +10,16 @@ from typing import TYPE_CHECKING, Final, cast
 
 import redis
 
-from mapping.agenda import key
+from workers.echo import CREATING, CREATING_MS, echo_key
 from workers.errors import QueueAway, RateLimited
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from mapping.agenda import RecordKey
 
 PENDING_MS: Final = 10_000
-CREATING_MS: Final = 30_000
 LOOK_AGAIN_MS: Final = 500
-GONE: Final = "deleted"
-
-
-def echo_key(connection: str) -> str:
-    """Hash of the writes that the product made through our API a moment ago."""
-    return key(f"echo:{connection}")
 
 
 class Echoes:
@@ -36,8 +29,10 @@ class Echoes:
         self._store = store
         self._system = system
 
-    def is_ours(self, record: RecordKey, digest: str, *, unknown: bool) -> bool:
-        """Whether the product wrote this very content; its mark is used up. `unknown`: it was never told of the record.
+    def is_ours(self, record: RecordKey, digests: Collection[str], *, unknown: bool) -> bool:
+        """Whether the product wrote this very content, as one of its models; its mark is used up.
+
+        `unknown`: it was never told of the record.
 
         Raises:
             RateLimited: a write is under way, so it cannot be said yet; spends no attempt.
@@ -47,13 +42,13 @@ class Echoes:
         try:
             pipe = self._store.pipeline(transaction=False)
             pipe.time()
-            pipe.hmget(where, [record.field, "creating"])
+            pipe.hmget(where, [record.field, CREATING])
             (seconds, micros), found = pipe.execute()
             mark, creating = (_words(one) for one in cast("list[bytes | None]", found))
             now = seconds * 1000 + micros // 1000
             if mark[:1] == ["done"]:
                 self._store.hdel(where, record.field)
-                return mark[2:] == [digest]
+                return " ".join(mark[2:]) in digests
         except redis.RedisError as error:
             raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
         pending = mark[:1] == ["pending"] and now - int(mark[1]) < PENDING_MS
