@@ -24,6 +24,7 @@ import httpx
 import redis
 
 from mapping.keys import hook_path
+from tests.demo import product as follower
 from tests.demo.compare import Comparison, compare
 from tests.demo.person import Person
 from tests.demo.relay import DemoFailed, Relay
@@ -93,14 +94,15 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def simulators(chosen: Plan) -> Iterator[tuple[Simulator, Simulator]]:
-    """Both simulated vendors, Capsule with its seeded account."""
+def simulators(chosen: Plan) -> Iterator[tuple[Simulator, Simulator, Simulator]]:
+    """Both simulated vendors, Capsule with its seeded account, and a product."""
     # Children inherit blocked signals: Ctrl-C at the terminal must leave the vendors running until the comparison is made.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         with contextlib.ExitStack() as stack:
             capsule = stack.enter_context(Simulator("capsule"))
             officernd = stack.enter_context(Simulator("officernd"))
+            product = stack.enter_context(Simulator("product"))
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             capsule.control("POST", "seed", SEEDED)
             if not chosen.real_limits:
@@ -108,7 +110,7 @@ def simulators(chosen: Plan) -> Iterator[tuple[Simulator, Simulator]]:
                     limits = vendor.control("GET", "limits")["limits"]
                     counted = {name: number * RAISED for name, number in limits.items() if name in RAISABLE}
                     vendor.control("POST", "limits", counted)
-            yield capsule, officernd
+            yield capsule, officernd, product
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
@@ -125,21 +127,25 @@ def subscribe(relay: Relay, capsule: Simulator) -> None:
 class Demo:
     """One demonstration, from both vendors' start to the comparison."""
 
-    def __init__(self, chosen: Plan, relay: Relay, capsule: Simulator, officernd: Simulator) -> None:
+    def __init__(self, chosen: Plan, relay: Relay, *, capsule: Simulator, officernd: Simulator, product: Simulator) -> None:
         self._plan = chosen
         self._relay = relay
         self._capsule = capsule
         self._officernd = officernd
+        self._product = product
         self._began = time.monotonic()
 
-    def run(self) -> Comparison:
+    def run(self) -> tuple[Comparison, Comparison]:
         """Gives it. Ctrl-C during the edits leads on to the comparison."""
-        say("Capsule Relay starts, with Capsule and OfficeRnD simulated on this machine.")
+        say("Capsule Relay starts, with Capsule, OfficeRnD and a product simulated on this machine.")
         self._relay.start()
         subscribe(self._relay, self._capsule)
         say(f"First sync of {SEEDED['organisations']} organisations, {SEEDED['people']} people and their opportunities:")
         if self._relay.command("sync", NAME, "--full").returncode:
             raise DemoFailed("the first sync failed")
+        say("The same for the product, which is told by signed messages:")
+        if self._relay.command("sync", follower.NAME, "--full").returncode:
+            raise DemoFailed("the first sync to the product failed")
         synced = time.monotonic()
         person = Person(self._capsule, seed=self._plan.seed)
         try:
@@ -169,15 +175,15 @@ class Demo:
             time.sleep(0.02)
         view.show(gauges.read(), note, now=True)
 
-    def _drain(self, person: Person, client: redis.Redis) -> Comparison:
-        """Compares until both sides are equal and nothing is on its way any more, or the time is over."""
+    def _drain(self, person: Person, client: redis.Redis) -> tuple[Comparison, Comparison]:
+        """Compares until all sides are equal and nothing is on its way any more, or the time is over."""
         deadline = time.monotonic() + self._plan.drain
         while True:
             busy = self._capsule.control("GET", "deliveries")["pending"] or client.zcard("relay:open")
-            states = (vendor.control("GET", "state") for vendor in (self._capsule, self._officernd))
-            found = compare(*states, ever=person.ever)
-            if (found.equal and not busy) or time.monotonic() > deadline:
-                return found
+            capsule, officernd, product = (one.control("GET", "state") for one in (self._capsule, self._officernd, self._product))
+            found, told = compare(capsule, officernd, ever=person.ever), follower.compare(capsule, product)
+            if (found.equal and told.equal and not busy) or time.monotonic() > deadline:
+                return found, told
             time.sleep(0.25)
 
 
@@ -211,20 +217,22 @@ def main() -> int:
 
 def give(chosen: Plan, folder: Path) -> bool:
     """Sets the scene, gives the demonstration and says how it ended. True when both sides are in step."""
-    with simulators(chosen) as (capsule, officernd):
-        relay = Relay(folder, capsule, officernd)
+    with simulators(chosen) as (capsule, officernd, product):
+        relay = Relay(folder, capsule, officernd, product)
         try:
-            found = Demo(chosen, relay, capsule, officernd).run()
+            found, told = Demo(chosen, relay, capsule=capsule, officernd=officernd, product=product).run()
         finally:
             status = relay.stop()
-    for difference in found.differences[:SHOWN]:
+    differences = (*found.differences, *told.differences)
+    for difference in differences[:SHOWN]:
         say(f"  {difference}")
-    if len(found.differences) > SHOWN:
-        say(f"  and {len(found.differences) - SHOWN} more")
+    if len(differences) > SHOWN:
+        say(f"  and {len(differences) - SHOWN} more")
     if status:
         say(f"capsule-relay up ended with status {status}.")
+    say(f"the product is in step: {told.in_step} of {told.expected}")
     say(f"in step: {found.in_step} of {found.expected}")
-    return found.equal and not status
+    return found.equal and told.equal and not status
 
 
 if __name__ == "__main__":

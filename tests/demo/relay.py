@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from tests.demo import product as follower
 from tests.demo.compare import RULES
+from tests.simulators.product.app import SECRET
 from tests.simulators.run import free_port
 
 if TYPE_CHECKING:
@@ -30,10 +32,12 @@ class DemoFailed(Exception):
 class Relay:
     """Capsule Relay as a person would run it, in a folder of its own, with its output in a file there."""
 
-    def __init__(self, folder: Path, capsule: Simulator, officernd: Simulator) -> None:
+    def __init__(self, folder: Path, capsule: Simulator, officernd: Simulator, product: Simulator) -> None:
         self.folder = folder
         self._port = free_port()
-        (folder / "relay.toml").write_text(RULES.format(capsule=capsule.url, officernd=officernd.url), encoding="utf-8")
+        rules = RULES.format(capsule=capsule.url, officernd=officernd.url)
+        rules += follower.RULES.format(capsule=capsule.url, product=product.url)
+        (folder / "relay.toml").write_text(rules, encoding="utf-8")
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_") and name != "REDIS_URL"}
         self._environ = kept | {
             "PYTHONPATH": str(ROOT),
@@ -44,6 +48,7 @@ class Relay:
             "RELAY_DEMO_CAPSULE_TOKEN": "capsule-token",
             "RELAY_DEMO_OFFICERND_CLIENT_ID": "officernd-client",
             "RELAY_DEMO_OFFICERND_CLIENT_SECRET": "officernd-secret",
+            "RELAY_PRODUCT_WEBHOOK_SECRETS": SECRET,
         }
         self._process: subprocess.Popen[bytes] | None = None
 

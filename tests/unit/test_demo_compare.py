@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.demo import product as follower
 from tests.demo.__main__ import Plan, plan
 from tests.demo.compare import compare
 
@@ -96,3 +97,37 @@ def test_the_plan_follows_the_environment() -> None:
 def test_a_variable_that_cannot_be_read_is_refused(environ: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"DEMO_|float"):
         plan(environ)
+
+
+PRODUCT: dict[str, Any] = {
+    "records": {
+        "account": {"1": {"name": "Amber Mill", "email_addresses": []}},
+        "contact": {"2": {"name": "Ada Venn", "email_addresses": [{"email": "Ada@example.com"}]}},
+        "opportunity": {"1": {"name": "Two desks"}},
+    },
+    "counts": {},
+}
+
+
+def test_a_product_that_agrees_is_in_step() -> None:
+    found = follower.compare(CAPSULE, PRODUCT)
+    assert (found.expected, found.in_step, found.equal) == (3, 3, True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda state: state["records"]["contact"].pop("2"), "contact 2: is not there"),
+        (lambda state: state["records"]["contact"]["2"].update(name="Eve"), "its name is 'Eve'"),
+        (lambda state: state["records"]["contact"]["2"].update(email_addresses=[]), "its e-mail is ''"),
+        (lambda state: state["records"]["contact"].update({"3": {"name": "Bea"}}), "contact 3: should not be there"),
+        (lambda state: state["counts"].update(refused=2), "2 messages with a wrong signature"),
+    ],
+    ids=["missing", "name", "e-mail", "too many", "signature"],
+)
+def test_a_product_that_differs_is_not(spoil: Callable[[dict[str, Any]], object], said: str) -> None:
+    state = copy.deepcopy(PRODUCT)
+    spoil(state)
+    found = follower.compare(CAPSULE, state)
+    assert not found.equal
+    assert said in " ".join(found.differences)

@@ -208,7 +208,9 @@ class UnifiedDownstream:
 
     def linked(self, kind: str, capsule_id: int, *, lane: Lane, alive: Alive) -> tuple[str, Existing] | None:  # noqa: ARG002 - the port's shape
         """What a message was begun for whose answer never came."""
-        models = (MODELS[kind],) if kind in MODELS else (OPPORTUNITY,) if kind == OPPORTUNITY else (CONTACT, ACCOUNT)
+        models: tuple[str, ...] = (CONTACT, ACCOUNT)
+        if kind != "party":
+            models = (MODELS.get(kind, OPPORTUNITY), *((NOTE,) if kind == "entry" else ()))
         model = self.versions.model(RecordKey(self.connection.name, kind, capsule_id), models)
         return (model, Existing(id=str(capsule_id), current={})) if model is not None else None
 
