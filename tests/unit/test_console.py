@@ -12,6 +12,7 @@ import pytest
 
 from mapping.agenda import LETTERS
 from mapping.keys import signature
+from tests.acceptance.harness import until
 from workers.console.app import build
 from workers.console.passwords import MOST_OF_ALL, MOST_OF_ONE, TRIES, kept, make_hash, matches
 from workers.console_settings import parse_hash
@@ -415,6 +416,36 @@ def test_another_host_name_is_refused_and_every_answer_has_the_headers(console: 
         assert headers["x-frame-options"] == "DENY", path
         assert headers["cache-control"] == "no-store", path
     assert client.put("/").status_code == 405
+
+
+def test_the_audit_names_whom_the_proxy_has_signed_in(console: Open, store: redis.Redis) -> None:
+    buried(store, 1, 2)
+    client = console(RELAY_CONSOLE_USER_HEADER="X-User", RELAY_CONSOLE_TRUSTED_PROXIES="127.0.0.0/8")
+    named = {"X-User": "ada@example.com"}
+    asked = client.get("/letters/ask?action=discard", headers=named).text
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', asked.partition("letters/do")[2]))
+    sent = client.post("/letters/do", data=fields, headers=named)
+    assert sent.headers["location"] == "../letters?begun=discard&number=2"
+    until(lambda: not store.exists(LETTERS), "both are discarded")
+    page = until(
+        lambda: (
+            page
+            if "done (2 discarded)" in (page := client.get(f"/letters/{sent.headers['location']}", headers=named).text)
+            else ""
+        ),
+        "the page says how it ended",
+    )
+    assert "Begun: 2 letters discarded." in page
+    assert "<td>ada@example.com</td>" in page
+
+
+@pytest.mark.parametrize(
+    "query", ["begun=burn&number=2", "begun=replay&number=<b>", "begun=replay&number=", f"begun=replay&number={'9' * 40}"]
+)
+def test_what_an_address_claims_to_have_begun_is_not_repeated(console: Open, query: str) -> None:
+    page = console().get(f"/letters?{query}").text
+    assert "Begun" not in page
+    assert "<b>" not in page
 
 
 # ---------------------------------------------------------------- records
