@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = ROOT / "build" / "faults.jsonl"
 WRONG = ("lost", "doubled", "stale", "stuck", "leaked", "bugs")
 ADDED = (*WRONG, "records", "deliveries", "changes", "late", "undone", "writes", "buried", "refused")
-PROCESSES = ("receiver", "worker child", "worker master", "clock", "redis")
+PROCESSES = ("receiver", "worker child", "worker master", "solo child", "clock", "redis")
 
 
 def commit() -> str:

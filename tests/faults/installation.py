@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-Kind = Literal["receiver", "worker child", "worker master", "solo", "clock", "redis"]
+Kind = Literal["receiver", "worker child", "worker master", "solo", "solo child", "clock", "redis"]
 # What a process' command line holds.
 MARKS: dict[str, tuple[bytes, ...]] = {
     "receiver": (b"receiver.main:app",),
@@ -149,6 +149,8 @@ class Installation(System):
             return [server.pid] if server is not None else self._below(self.process.pid, (b"valkey-server",), deep=False)
         if kind == "worker child":
             return [child for master in self.find("worker master") for child in self._below(master, MARKS["worker master"])]
+        if kind == "solo child":
+            return [child for master in self.find("solo") for child in self._below(master, MARKS["solo"])]
         return self._below(self.process.pid, MARKS[kind], deep=False)
 
     def _below(self, parent: int, marks: tuple[bytes, ...], *, deep: bool = True) -> list[int]:

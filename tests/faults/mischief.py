@@ -209,7 +209,7 @@ def _chunked(url: str) -> int:
 
 
 def redirects(scene: Scene) -> None:
-    """Both vendors answer reads with a redirect to a host of somebody else's, which must hear nothing."""
+    """Both vendors answer reads with a redirect to a host of somebody else's, which must hear nothing; reads are tried again."""
     heard: list[object] = []
     with socket.create_server(("127.0.0.1", 0)) as canary:
         canary.settimeout(0.2)
@@ -231,24 +231,6 @@ def redirects(scene: Scene) -> None:
         over.set()
         listener.join()
     scene.figures["redirects followed"] = len(heard)
-    # A redirect is refused for good, as a wrong address would be; so somebody must ask for those records again.
-    scene.peace()
-    scene.figures["buried by a redirect"] = revive(scene)
-
-
-def revive(scene: Scene) -> int:
-    """A delivery for each dead letter, until none is left; how many there were."""
-    began, revived = time.monotonic(), set()
-    with scene.installation.store() as store:
-        while letters := {one.decode() for one in store.hkeys("relay:letters")}:
-            assert time.monotonic() < began + 60, f"still dead letters: {sorted(letters)[:3]}"
-            for letter in letters:
-                _, kind, number = letter.split("|")
-                body = orjson.dumps({"event": f"{kind}/updated", "payload": [{"id": int(number)}]})
-                post(scene.installation.hook_url(), body)
-            revived |= letters
-            pause(0.5)
-    return len(revived)
 
 
 def not_followed(scene: Scene, verdict: Verdict) -> None:
