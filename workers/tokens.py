@@ -243,7 +243,8 @@ class ClientCredentials:
                 raise _away(error) from error
 
     def _fetch(self) -> _Held:
-        wait_ms = self._limits.reserve([self._window], lane="live")
+        # Looked at first, since a place that is booked moves everybody else's back, and one token serves all who wait for it.
+        wait_ms = self._limits.room([self._window], lane="live") or self._limits.reserve([self._window], lane="live")
         if wait_ms:
             raise RateLimited(f"{self._system}: the token endpoint's limit is used up", wait_ms=wait_ms, system=self._system)
         asked = time.monotonic()

@@ -220,6 +220,21 @@ def test_the_token_endpoint_is_asked_at_most_five_times_a_minute(
     assert fetched(officernd) == 5
 
 
+def test_however_many_wait_for_the_token_endpoint_none_waits_beyond_its_minute(make: Callable[..., ClientCredentials]) -> None:
+    tokens = make()
+    for _ in range(5):
+        tokens.refused(tokens.bearer())
+
+    waits = []
+    for _ in range(50):
+        with pytest.raises(RateLimited) as caught:
+            tokens.bearer()
+        waits.append(caught.value.wait_ms)
+
+    assert min(waits) > 0
+    assert max(waits) <= 60_000
+
+
 def test_a_429_of_the_token_endpoint_holds_everybody_back(make: Callable[..., ClientCredentials], officernd: Simulator) -> None:
     officernd.control("POST", "limits", {"token_minute": 0})
 
