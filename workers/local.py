@@ -38,10 +38,11 @@ def programs(settings: Settings, environ: Mapping[str, str]) -> tuple[Program, .
     python = sys.executable
 
     def dramatiq(threads: int, *lanes: str) -> tuple[str, ...]:
-        # -Q takes every word after it, so it stands behind the broker (reference/agenda.md §9.6).
+        # -Q takes every word after it, so it stands behind the broker (reference/agenda.md §9.6). A master waits for its child
+        # to be ready before it looks whether it lives, 30 s by default, which only matters to fork processes; we have none.
         return (
             *(python, "-m", "dramatiq", "workers.main:setup", "--processes", "1", "--threads", str(threads)),
-            *("--skip-logging", "--worker-shutdown-timeout", "25000", "-Q", *lanes),
+            *("--skip-logging", "--worker-fork-timeout", "500", "--worker-shutdown-timeout", "25000", "-Q", *lanes),
         )
 
     def tuned(threads: int) -> dict[str, str]:

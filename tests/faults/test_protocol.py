@@ -54,6 +54,13 @@ def made(relay: Installation, first: str) -> int:
     return number
 
 
+def at_work(relay: Installation, processes: list[int]) -> bool:
+    """Whether one of these has given a sign of life to Redis."""
+    with relay.store() as store:
+        signs = {name.decode().split(":")[1] for name in store.hkeys("relay:procs") if b":" in name}
+    return bool(signs & set(map(str, processes)))
+
+
 def asked(relay: Installation, simulator: str, *, method: str, part: str, since: int) -> list[dict[str, Any]]:
     """The requests that a simulator has seen since then."""
     which = relay.capsule if simulator == "capsule" else relay.officernd
@@ -104,6 +111,18 @@ def test_a_record_whose_worker_was_killed_comes_back(relay: Installation) -> Non
         os.kill(process, signal.SIGKILL)
 
     in_step(relay, number, "Killed Protocol")
+
+
+def test_a_worker_that_is_killed_while_it_starts_is_missed_at_once(relay: Installation) -> None:
+    relay.kill("worker master")
+    until(lambda: relay.find("worker child"), "its successor has begun", seconds=20, every=0.01)
+    starting = relay.find("worker child")
+    assert not at_work(relay, starting)
+    relay.kill("worker child")
+
+    until(lambda: at_work(relay, relay.find("worker child")), "another is at work", seconds=25, every=0.1)
+    assert not set(relay.find("worker child")) & set(starting)
+    made(relay, "Afterwards")
 
 
 def test_a_write_that_was_refused_for_the_moment_is_sent_again(relay: Installation) -> None:

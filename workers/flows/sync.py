@@ -36,6 +36,8 @@ NOTES: Final = "notes"
 # Live writes of one record lie at least so far apart, so that a hundred edits within a second are two writes.
 QUIET_MS: Final = 1_000
 WAIT_FOR_OTHER_MS: Final = (2_000, 60_000)
+# Each wait is a quarter of the record's age: the age counts an outage too, and nobody should wait for as long again after it.
+WAITS_OF_AN_AGE: Final = 4
 TEXT_LENGTH: Final = 500
 
 
@@ -94,7 +96,7 @@ def _synchronise(services: Services, taken: Taken) -> dict[str, Any]:
     except WaitForOther as pause:
         line |= {"end": "waits for another", "other": pause.other.pack()}
         shortest, longest = WAIT_FOR_OTHER_MS
-        wait_ms = min(max(taken.now_ms - taken.opened_ms, shortest), longest)
+        wait_ms = min(max((taken.now_ms - taken.opened_ms) // WAITS_OF_AN_AGE, shortest), longest)
         _wait(run, line, wait_ms=wait_ms, why=pause)
     except (errors.WorkerError, MappingError) as error:
         _fail(run, error, line)
