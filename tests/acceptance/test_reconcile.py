@@ -43,7 +43,16 @@ def sync(system: System, *words: str, status: int = 0) -> dict[str, Any]:
 
 def dump(system: System) -> dict[bytes, Any]:
     """All that Redis holds of ours, without the counters of calls, tokens and the clock's own beat."""
-    passing = (b"relay:limits", b"relay:procs", b"relay:tick", b"relay:counts", b"relay:token", b"relay:wake", b"relay:born")
+    passing = (
+        b"relay:limits",
+        b"relay:procs",
+        b"relay:running",
+        b"relay:tick",
+        b"relay:counts",
+        b"relay:token",
+        b"relay:wake",
+        b"relay:born",
+    )
     with system.store() as store:
         return {name: store.dump(name) for name in store.scan_iter("relay:*") if not name.startswith(passing)}
 
