@@ -25,8 +25,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer) -> It
     """An account with 60 organisations and 130 people."""
     redis.Redis.from_url(server.url).flushall()
     directory = tmp_path_factory.mktemp("unified")
-    seeds = {"seed_organisations": 60, "seed_people": 130, "seed_opportunities": 40, "seed_tags": "member,vip"}
-    with UnifiedDesk(directory, server.url, **seeds) as running:
+    with UnifiedDesk(directory, server.url, organisations=60, people=130, opportunities=40, tags="member,vip") as running:
         yield running
 
 
@@ -134,7 +133,7 @@ def furnished(desk: UnifiedDesk) -> dict[str, Any]:
         task = capsule(desk, "POST", "tasks", json={"task": body})["task"]
     capsule(desk, "PUT", f"tasks/{task['id']}", json={"task": {"status": "COMPLETED"}})
     for number in range(60):
-        entry = {"type": "note", "content": f"Note {number}", "party": {"id": party["id"]}}
+        entry: dict[str, Any] = {"type": "note", "content": f"Note {number}", "party": {"id": party["id"]}}
         entry |= {"activityType": -3} if number % 3 == 0 else {}
         capsule(desk, "POST", "entries", json={"entry": entry})
     return {"party": party, "kase": kase["kase"], "task": task}

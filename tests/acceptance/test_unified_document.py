@@ -42,6 +42,9 @@ X-Connection = "acme"
 
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", 401, 403, 404, 409, 422, 429]
+
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 409, 413, 415, 422, 429]
 """
 
 
@@ -51,9 +54,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedServer) -> It
     with redis.Redis.from_url(server.url) as store:
         store.flushall()
     directory = tmp_path_factory.mktemp("unified-document")
-    with UnifiedDesk(
-        directory, server.url, seed_organisations=5, seed_people=8, seed_opportunities=5, seed_tags="a,b"
-    ) as running:
+    with UnifiedDesk(directory, server.url, organisations=5, people=8, opportunities=5, tags="a,b") as running:
         yield running
 
 

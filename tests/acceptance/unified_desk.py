@@ -38,14 +38,29 @@ auth = "token"
 
 
 class UnifiedDesk:
-    """Both processes over one data store. `seeds` are options of the simulator."""
+    """Both processes over one data store, with so many records in the account, and `tags` spread over them."""
 
     def __init__(
-        self, directory: Path, redis_url: str, *, limit: int = 4_000_000, call_deadline: str = "5", **seeds: str | int
+        self,
+        directory: Path,
+        redis_url: str,
+        *,
+        call_deadline: str = "5",
+        organisations: int = 0,
+        people: int = 0,
+        opportunities: int = 0,
+        tags: str = "",
     ) -> None:
         self.directory = directory
         self.redis_url = redis_url
-        self.capsule = Simulator("capsule", limit=limit, **seeds)
+        self.capsule = Simulator(
+            "capsule",
+            limit=4_000_000,
+            seed_organisations=organisations,
+            seed_people=people,
+            seed_opportunities=opportunities,
+            seed_tags=tags,
+        )
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._deadline = call_deadline

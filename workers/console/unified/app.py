@@ -5,6 +5,8 @@ Each endpoint is a plain function that runs in a thread, since it waits for Redi
 
 from __future__ import annotations
 
+import asyncio
+import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +23,7 @@ from workers.console.unified.catalogue import Catalogue
 from workers.console.unified.problems import Problem
 from workers.console.unified.reading import Reader
 from workers.console.unified.writes import WRITABLE
-from workers.errors import QueueAway
+from workers.errors import WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -49,6 +51,7 @@ MODELS: Final = (
 )
 DIRECTORY: Final = "directory_users"
 MOST_BYTES: Final = 1_048_576
+MOST_AT_ONCE: Final = 24
 
 
 class Desk:
@@ -58,6 +61,8 @@ class Desk:
         self.services = services
         self.gate = Gate(services)
         self.catalogue = Catalogue()
+        # Fewer than there are threads: however many products wait for Capsule, the pages and the figures are still served.
+        self._room = asyncio.Semaphore(MOST_AT_ONCE)
 
     def reader(self, entrance: Entrance) -> Reader:
         """Reads for one request."""
@@ -71,7 +76,8 @@ class Desk:
                 body = await _body(request, largest)
             except Problem as problem:
                 return told(problem)
-            return await run_in_threadpool(self._serve, do, request, body)
+            async with self._room:
+                return await run_in_threadpool(self._serve, do, request, body)
 
         return handler
 
@@ -84,7 +90,7 @@ class Desk:
             problem = problems.of_error(error)
             if problem is None:
                 # Only the kind: the text, and that of a trace, may hold a value of a record.
-                self.services.log.error("unified", error=type(error).__name__, method=request.method)  # noqa: TRY400 - a trace too
+                self.services.log.error("unified", error=type(error).__name__, at=_place(error))  # noqa: TRY400 - a trace too
                 problem = Problem(500, "Something went wrong here. It has been logged.")
             answer = told(problem)
         if entrance is not None:
@@ -96,7 +102,7 @@ class Desk:
         try:
             name = self.services.capsule(entrance.connection).window.name
             found = next((one for one in self.services.limits.usage() if one.name == name and one.limit), None)
-        except (QueueAway, Exception):  # noqa: BLE001 - headers that are only told do not spoil an answer
+        except WorkerError:  # headers that are only told do not spoil an answer
             return
         if found is not None:
             answer.headers["ratelimit-limit"] = str(found.limit)
@@ -184,6 +190,12 @@ def _ask(request: Request, model: str, *, listing: bool) -> queries.Ask:
     known = filters.FILTERS[model]
     dated = [name for name, one in known.items() if one.dated]
     return queries.parse(request.query_params.multi_items(), filters=known, dated=dated, listing=listing)
+
+
+def _place(error: Exception) -> str:
+    """Where an error was raised: `file:line`."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename.rpartition('/')[2]}:{last.lineno}"
 
 
 def answered(document: Any, status: int = 200) -> Response:  # noqa: ANN401 - JSON

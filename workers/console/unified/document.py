@@ -138,7 +138,11 @@ def _asking(model: str) -> list[dict[str, Any]]:
         found.append(_query(f"sort_by[{name}]", {"const": direction}, "The only order that Capsule documents."))
     for name, one in FILTERS[model].items():
         if name == "custom_fields":
-            values = {"type": "object", "additionalProperties": {"type": "string"}}
+            values = {
+                "type": "object",
+                "additionalProperties": {"type": "string", "maxLength": queries.LONGEST_VALUE},
+                "propertyNames": {"pattern": r"^[^\[\]]{1,200}$"},
+            }
             found.append({**_query(name, values, one.says), "style": "deepObject", "explode": True})
             continue
         bracketed = _bracketed(name)

@@ -115,7 +115,7 @@ def parse(pairs: Sequence[tuple[str, str]], *, filters: Iterable[str], dated: It
 
 
 def _condition(name: str, inner: list[str], value: str, known: set[str], comparable: set[str]) -> Condition | None:
-    if name == "custom_fields" and name in known and len(inner) == 1 and inner[0]:
+    if name == "custom_fields" and name in known and len(inner) == 1:
         return Condition(name, "eq", value, part=inner[0])
     path = [name, *(part for part in inner if part)]
     operator = "eq"
