@@ -42,11 +42,12 @@ def register(app: typer.Typer, environ: Mapping[str, str]) -> None:
         if action not in ACTIONS:
             _mistake(f"`token` cannot {action}", f"It knows {', '.join(ACTIONS)}.")
         from workers.agenda import connect  # noqa: PLC0415 - loaded when used, so that every command starts fast
+        from workers.ledger import Vault  # noqa: PLC0415 - the same
         from workers.unified_tokens import UnifiedTokens  # noqa: PLC0415 - the same
 
         client = connect(find_redis(settings))
         try:
-            tokens = UnifiedTokens(client)
+            tokens = UnifiedTokens(client, Vault(settings.secret_keys))
             if action == "create":
                 _create(tokens, names, scope, label, as_json=as_json)
             elif action == "list":

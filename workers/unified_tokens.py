@@ -1,7 +1,8 @@
 """Tokens of the unified API: who may read, or read and write, through which connection.
 
-A token is 256 random bits and is shown once. Redis holds its SHA-256: of so long a random value nothing can be guessed, and the
-hash does not depend on RELAY_SECRET_KEY, so that a change of that key ends no product's access (DECISIONS.md).
+A token is 256 random bits and is shown once. Redis holds its SHA-256, of which nothing can be guessed, encrypted together with
+what it opens: whoever can write to Redis cannot make a token of their own (DECISIONS.md). A token that is used is encrypted anew from
+time to time, so that a change of RELAY_SECRET_KEY ends no product's access.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 import redis
 
 from mapping.agenda import key
-from workers.errors import QueueAway
+from workers.errors import Misconfigured, QueueAway
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TOKENS: Final = key("api-tokens")  # hash id -> JSON of the token without itself
+    from workers.ledger import Vault
+
+TOKENS: Final = key("api-tokens")  # hash id -> encrypted JSON of the token without itself
 USED: Final = key("api-tokens-used")  # hash id -> ms of Redis' clock at which it was last accepted
 AUDIT: Final = key("api-tokens-audit")  # list of JSON, newest first
 MOST_AUDITED: Final = 1_000
@@ -33,13 +36,16 @@ Scope = Literal["read", "write"]
 SCOPES: Final[tuple[Scope, ...]] = ("read", "write")
 _FORM: Final = re.compile(r"relay_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
-# The time is written at most once a minute, and only for a token that is still there.
+# Written at most once a minute, and only for a token that is still there: when it was used, and itself under the newest key.
 _TOUCH: Final = """
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
 local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
-if ms - last >= tonumber(ARGV[2]) then redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f', ms)) end
+if ms - last >= tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[2], ARGV[1], string.format('%.0f', ms))
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+end
 return 1
 """
 
@@ -64,8 +70,9 @@ class ApiToken:
 class UnifiedTokens:
     """The tokens over one Redis client."""
 
-    def __init__(self, store: redis.Redis) -> None:
+    def __init__(self, store: redis.Redis, vault: Vault) -> None:
         self._store = store
+        self._vault = vault
         self._touch = store.register_script(_TOUCH)
 
     def create(self, connections: Sequence[str], scope: Scope, *, label: str = "") -> tuple[ApiToken, str]:
@@ -79,7 +86,7 @@ class UnifiedTokens:
         try:
             now = self._now()
             document = {"connections": list(connections), "scope": scope, "label": label[:LONGEST_LABEL], "created_ms": now}
-            self._store.hset(TOKENS, number, orjson.dumps(document | {"hash": _hash(text)}))
+            self._store.hset(TOKENS, number, self._vault.seal(document | {"hash": _hash(text)}))
             self._note("created", number, connections, scope, now)
         except redis.RedisError as error:
             raise _away(error) from error
@@ -98,7 +105,7 @@ class UnifiedTokens:
             held, used = pipe.execute()
         except redis.RedisError as error:
             raise _away(error) from error
-        found = [_read(_text(number), raw, int(used.get(number, 0))) for number, raw in held.items()]
+        found = [_read(_text(number), self._opened(raw), int(used.get(number, 0))) for number, raw in held.items()]
         chosen = [one for one in found if one is not None and (not connection or connection in one.connections)]
         return tuple(sorted(chosen, key=lambda one: (one.created_ms, one.id)))
 
@@ -110,7 +117,7 @@ class UnifiedTokens:
         """
         try:
             raw = self._store.hget(TOKENS, number)
-            gone = _read(number, raw, 0) if raw is not None else None
+            gone = _read(number, self._opened(raw), 0)
             pipe = self._store.pipeline()
             pipe.hdel(TOKENS, number)
             pipe.hdel(USED, number)
@@ -132,14 +139,14 @@ class UnifiedTokens:
             return None
         number = form.group(1)
         try:
-            raw = self._store.hget(TOKENS, number)
-            held = orjson.loads(raw)["hash"] if raw is not None else _hash("")
-            if not hmac.compare_digest(held.encode(), _hash(text).encode()) or raw is None:
+            document = self._opened(self._store.hget(TOKENS, number))
+            held = _hash("") if document is None else document["hash"]
+            if not hmac.compare_digest(held.encode(), _hash(text).encode()) or document is None:
                 return None
-            self._touch(keys=[TOKENS, USED], args=[number, USED_EVERY_MS])
+            self._touch(keys=[TOKENS, USED], args=[number, USED_EVERY_MS, self._vault.seal(document)])
         except redis.RedisError as error:
             raise _away(error) from error
-        return _read(number, raw, 0)
+        return _read(number, document, 0)
 
     def audit(self, limit: int = 100) -> tuple[dict[str, object], ...]:
         """What was done with tokens, newest first.
@@ -159,13 +166,24 @@ class UnifiedTokens:
         pipe.ltrim(AUDIT, 0, MOST_AUDITED - 1)
         pipe.execute()
 
+    def _opened(self, raw: bytes | str | None) -> dict[str, Any] | None:
+        """What is kept of a token; None without one, and for one that no key of RELAY_SECRET_KEY opens."""
+        if raw is None:
+            return None
+        try:
+            document: dict[str, Any] = self._vault.open(raw if isinstance(raw, bytes) else raw.encode())
+        except Misconfigured:
+            return None
+        return document
+
     def _now(self) -> int:
         seconds, micros = self._store.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
 
-def _read(number: str, raw: bytes | str, used: int) -> ApiToken | None:
-    document = orjson.loads(raw)
+def _read(number: str, document: dict[str, Any] | None, used: int) -> ApiToken | None:
+    if document is None:
+        return None
     scope: Scope = "write" if document.get("scope") == "write" else "read"
     return ApiToken(number, tuple(document["connections"]), scope, document["label"], int(document["created_ms"]), used)
 

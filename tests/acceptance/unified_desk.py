@@ -12,6 +12,7 @@ import httpx
 import redis
 
 from tests.simulators.run import ROOT, Simulator, free_port
+from workers.ledger import Vault
 from workers.unified_tokens import UnifiedTokens
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class UnifiedDesk:
 
     def product(self, scope: Scope = "write", *connections: str) -> Product:
         """Somebody with a token of their own."""
-        _, text = UnifiedTokens(self._store).create(connections or ("acme",), scope, label="a product")
+        _, text = UnifiedTokens(self._store, Vault((SECRET,))).create(connections or ("acme",), scope, label="a product")
         return Product(self.url, text)
 
     def held(self) -> dict[str, Any]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
+
 from workers.echo import Echoes, echo_key
-from workers.unified_tokens import AUDIT, TOKENS, USED, UnifiedTokens
+from workers.ledger import Vault
+from workers.unified_tokens import AUDIT, TOKENS, USED, UnifiedTokens, _hash
 
 if TYPE_CHECKING:
     import pytest
@@ -57,7 +60,7 @@ def test_old_marks_go_when_there_are_too_many(store: redis.Redis, monkeypatch: p
 
 
 def test_a_token_is_found_by_its_text_alone_until_it_is_revoked(store: redis.Redis) -> None:
-    tokens = UnifiedTokens(store)
+    tokens = UnifiedTokens(store, Vault(("k" * 40,)))
     made, text = tokens.create(("acme",), "read", label="Warehouse")
     assert tokens.find(text) == made
     for wrong in ("", text[:-1], text + "x", text[:-1] + ("A" if text[-1] != "A" else "B"), "relay_000000000000_" + text[-43:]):
@@ -70,3 +73,23 @@ def test_a_token_is_found_by_its_text_alone_until_it_is_revoked(store: redis.Red
     assert not store.exists(TOKENS, USED)
     assert [line["action"] for line in tokens.audit()] == ["revoked", "created"]
     assert store.llen(AUDIT) == 2
+
+
+def test_a_token_outlives_a_change_of_the_secret_key_if_it_is_used_meanwhile(store: redis.Redis) -> None:
+    old, new = "o" * 40, "n" * 40
+    made, text = UnifiedTokens(store, Vault((old,))).create(("acme",), "write")
+    idle, idle_text = UnifiedTokens(store, Vault((old,))).create(("acme",), "write")
+    assert UnifiedTokens(store, Vault((new, old))).find(text) == made
+    assert UnifiedTokens(store, Vault((new,))).find(text) == made
+    assert UnifiedTokens(store, Vault((new,))).find(idle_text) is None
+    assert [one.id for one in UnifiedTokens(store, Vault((new,))).list()] == [made.id]
+    assert idle.id != made.id
+
+
+def test_whoever_writes_to_the_data_store_cannot_make_a_token(store: redis.Redis) -> None:
+    tokens = UnifiedTokens(store, Vault(("k" * 40,)))
+    text = f"relay_{'0' * 12}_{'A' * 43}"
+    document = {"connections": ["acme"], "scope": "write", "label": "", "created_ms": 1, "hash": _hash(text)}
+    for value in (orjson.dumps(document), Vault(("x" * 40,)).seal(document)):
+        store.hset(TOKENS, "0" * 12, value)
+        assert tokens.find(text) is None

@@ -32,7 +32,7 @@ class Gate:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._tokens = UnifiedTokens(services.redis)
+        self._tokens = UnifiedTokens(services.redis, services.vault)
 
     def enter(self, request: Request, *, named: str = "") -> Entrance:
         """Who asks, and for which connection. `named` is the one that the path names. Waits for Redis.
