@@ -22,6 +22,11 @@ PREFIX: Final = "relay:"
 CONNECTION_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
+def pack(connection: str, kind: str, number: int) -> str:
+    """What `RecordKey.pack` gives, without the object: the receiver makes one for every delivery."""
+    return f"{connection}|{kind}|{number}"
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class RecordKey:
     """Names one record of one connection: the unit of the agenda.
@@ -35,7 +40,7 @@ class RecordKey:
 
     def pack(self) -> str:
         """The form in which Redis holds it: `connection|kind|id`."""
-        return f"{self.connection}|{self.kind}|{self.id}"
+        return pack(self.connection, self.kind, self.id)
 
     @property
     def field(self) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from receiver.store import StoreAway
@@ -25,19 +24,17 @@ MOST_WAITING: Final = 100_000
 """Records that may wait in one process; beyond it deliveries are refused at once, so that memory stays bounded."""
 
 
-@dataclass(slots=True, eq=False)
 class _Request:
-    """The records of one delivery. `begun` counts those that are in Redis or on their way."""
+    """The records of one delivery. `left` counts those that are neither in Redis nor on their way."""
 
-    records: Sequence[str]
-    since: float
-    answer: asyncio.Future[None]
-    trace: str = ""
-    begun: int = 0
+    __slots__ = ("answer", "left", "records", "since", "trace")
 
-    @property
-    def left(self) -> int:
-        return len(self.records) - self.begun
+    def __init__(self, records: Sequence[str], answer: asyncio.Future[None], trace: str) -> None:
+        self.records = records
+        self.left = len(records)
+        self.since = time.monotonic()
+        self.answer = answer
+        self.trace = trace
 
 
 class Admission:
@@ -63,7 +60,7 @@ class Admission:
             return
         if self._queue and self._waiting + len(records) > MOST_WAITING:
             raise StoreAway("too many deliveries are waiting")
-        request = _Request(records, time.monotonic(), asyncio.get_running_loop().create_future(), trace)
+        request = _Request(records, asyncio.get_running_loop().create_future(), trace)
         self._queue.append(request)
         self._waiting += len(records)
         if self._runner is None:
@@ -105,9 +102,14 @@ class Admission:
             if request.answer.done() or request.since < oldest:
                 self._refuse(request, StoreAway("no answer in time"))
                 continue
-            part = request.records[request.begun : request.begun + LARGEST_BATCH - len(records)]
-            records.update(dict.fromkeys(part, request.trace))
-            request.begun += len(part)
+            room = LARGEST_BATCH - len(records)
+            part = request.records
+            if request.left < len(part) or len(part) > room:
+                begun = len(part) - request.left
+                part = part[begun : begun + room]
+            for record in part:
+                records[record] = request.trace
+            request.left -= len(part)
             self._waiting -= len(part)
             requests.append(request)
             if request.left:

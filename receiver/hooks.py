@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from mapping.agenda import RecordKey
+from mapping.agenda import pack
 from mapping.errors import UnreadableDelivery
 from mapping.events import delivery, kinds_of_interest
 from receiver import body, verify
@@ -86,15 +86,6 @@ class _Refused(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What a body says: its event (a documented one or nothing), its records, and why it is unreadable if it is."""
-
-    event: str
-    records: tuple[tuple[str, int], ...]
-    fault: str = ""
-
-
 class Hooks:
     """Answers `/hooks/capsule/{connection}/{token}` and `/hooks/signed/{connection}`."""
 
@@ -163,11 +154,10 @@ class Hooks:
             raise _Refused(TOO_LARGE, connection=name) from None
         except body.BodyTooSlow:
             raise _Refused(TOO_SLOW, connection=name) from None
-        encoding = body.header(headers, b"content-encoding").decode("latin-1")
         # Only who has signed names a trace of its own: an address may leak, and lines must not be joined by strangers.
         trace = self._traces.begin(headers, route=SIGNED_ROUTE) if token is None else self._traces.begin(route=CAPSULE_ROUTE)
         try:
-            await self._admit(name, sent, encoding, began, trace)
+            await self._admit(name, sent, body.header(headers, b"content-encoding"), began, trace)
         except StoreAway as away:
             trace.end(TRY_AGAIN.status)
             raise _Refused(TRY_AGAIN, connection=name, reason=away.reason) from None
@@ -189,35 +179,39 @@ class Hooks:
             raise _Refused(BAD_SIGNATURE, connection=name, reason="no signature matches")
         return sent
 
-    async def _admit(self, name: str, sent: bytes, encoding: str, began: float, trace: Delivery) -> None:
+    async def _admit(self, name: str, sent: bytes, encoding: bytes, began: float, trace: Delivery) -> None:
         """Opens what an authentic delivery concerns, and keeps it as a letter if it cannot be read.
 
         Raises:
             StoreAway: Redis did not take it.
         """
-        by = asyncio.get_running_loop().time() + ANSWER_S
-        read = _read(sent, encoding)
+        event, found, fault = _read(sent, encoding)
         records: list[str] = []
         opened: list[tuple[str, int]] = []
         for member, kinds in self._members[name]:
-            wanted = [RecordKey(member, kind, number).pack() for kind, number in read.records if kind in kinds]
+            wanted = [pack(member, kind, number) for kind, number in found if kind in kinds]
             records += wanted
             opened.append((member, len(wanted)))
         await self._admission.admit(records, trace.packed)
-        if read.fault:
-            kept = await self._letters.keep(
-                name, body=sent, reason=read.fault, event=read.event, encoding=encoding[:64], opened=len(records), by=by
-            )
+        if fault:
+            by = asyncio.get_running_loop().time() + ANSWER_S - (time.perf_counter() - began)
+            said = encoding[:64].decode("latin-1")
+            kept = await self._letters.keep(name, body=sent, reason=fault, event=event, encoding=said, opened=len(records), by=by)
             sort = "delivery.unreadable" if kept else "delivery.unreadable_not_kept"
             self._counts.add(sort, name)
         else:
             sort = "delivery.admitted" if records else "delivery.not_of_interest"
-        self._note_admission(opened, readable=not read.fault)
-        fields: dict[str, str | int | float] = {"connection": name, "hook": read.event, "records": len(records), "status": 202}
-        fields["ms"] = round((time.perf_counter() - began) * 1000, 2)
-        fields["trace"] = trace.id
-        if read.fault:
-            fields["reason"] = read.fault
+        self._note_admission(opened, readable=not fault)
+        fields: dict[str, str | int | float] = {
+            "connection": name,
+            "hook": event,
+            "records": len(records),
+            "status": 202,
+            "ms": round((time.perf_counter() - began) * 1000, 2),
+            "trace": trace.id,
+        }
+        if fault:
+            fields["reason"] = fault
         say(sort, fields)
         trace.end(ACCEPTED.status, fields)
 
@@ -253,16 +247,20 @@ def _door(scope: Scope) -> tuple[str, str | None]:
     return door
 
 
-def _read(sent: bytes, encoding: str) -> _Read:
-    """The event and the records of a body; a fault if it is compressed, no JSON, or not of the form that Capsule delivers."""
-    if encoding and encoding.strip().lower() != "identity":
-        return _Read("", (), "the body is compressed, which is not accepted")
+def _read(sent: bytes, encoding: bytes) -> tuple[str, tuple[tuple[str, int], ...], str]:
+    """What a body says: its event (a documented one or nothing), its records, and why it is unreadable if it is.
+
+    It is if it is compressed, no JSON, or not of the form that Capsule delivers.
+    """
+    if encoding and encoding.strip().lower() != b"identity":
+        return "", (), "the body is compressed, which is not accepted"
     try:
         document: Any = orjson.loads(sent)
     except orjson.JSONDecodeError:
         # The parser's own words may quote the body.
-        return _Read("", (), "the body is not JSON")
+        return "", (), "the body is not JSON"
     try:
-        return _Read(*delivery(document))
+        event, found = delivery(document)
     except UnreadableDelivery as error:
-        return _Read(error.event, error.records, error.reason)
+        return error.event, error.records, error.reason
+    return event, found, ""

@@ -9,22 +9,24 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from redis.asyncio import Redis
+import hiredis
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as Unreachable
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
+
+from receiver.line import Cut, Late, Line, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Mapping
+
+    Word = str | bytes | int
 
 CALL_S: Final = 0.7
 """Seconds that one call may take, connecting included. Two of them fit into the 2 s within which a delivery is answered:
 the one that was under way when it came, and its own."""
-MOST_CONNECTIONS: Final = 8
-"""Per process: one for admissions, one for counters, one for readiness, one for letters; the rest is room."""
 
 _CODE: Final = re.compile(r"[A-Z]{2,}")
 
@@ -37,48 +39,33 @@ class StoreAway(Exception):
         self.reason = reason
 
 
-class _Client(Protocol):
-    """The two methods of redis-py's asynchronous client that are used; it types them for both of its worlds at once."""
-
-    async def execute_command(self, *words: str | bytes | int) -> object: ...
-
-    async def aclose(self) -> None: ...
-
-
 class Store:
-    """The receiver's connections to Redis, and the scripts that it calls by name."""
+    """The receiver's connection to Redis, and the scripts that it calls by name."""
 
     def __init__(self, url: str, scripts: Mapping[str, str]) -> None:
-        # One try more when a connection turns out to be cut, as after a restart of Redis; none after a time-out.
         # RESP2: the newer protocol only adds greetings that we have no use for.
-        client = Redis.from_url(
-            url,
-            protocol=2,
-            socket_timeout=CALL_S,
-            socket_connect_timeout=CALL_S,
-            max_connections=MOST_CONNECTIONS,
-            retry=Retry(NoBackoff(), 1, supported_errors=(Unreachable,)),
+        self._pool = ConnectionPool.from_url(
+            url, protocol=2, socket_timeout=CALL_S, socket_connect_timeout=CALL_S, retry=Retry(NoBackoff(), 0)
         )
-        self._client = cast("_Client", client)
+        self._line: Line | None = None
+        self._connecting: asyncio.Task[Line] | None = None
         self._texts = dict(scripts)
         self._shas = {
             name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()  # Redis names scripts by their SHA-1.
             for name, text in scripts.items()
         }
 
-    async def script(self, name: str, *arguments: str | bytes | int) -> object:
+    async def script(self, name: str, *arguments: Word) -> object:
         """Runs a script, and gives it to Redis first if it does not know it (after a restart).
 
         Raises:
             StoreAway: no answer, or an error, within CALL_S.
         """
-        return await self._within(self._script(name, arguments))
-
-    async def _script(self, name: str, arguments: tuple[str | bytes | int, ...]) -> object:
-        try:
-            return await self._client.execute_command("EVALSHA", self._shas[name], 0, *arguments)
-        except NoScriptError:
-            return await self._client.execute_command("EVAL", self._texts[name], 0, *arguments)
+        ends = asyncio.get_running_loop().time() + CALL_S
+        reply = await self._ask(ends, ("EVALSHA", self._shas[name], 0, *arguments))
+        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
+            reply = await self._ask(ends, ("EVAL", self._texts[name], 0, *arguments))
+        return _good(reply)
 
     async def ping(self) -> None:
         """Asks for a sign of life.
@@ -86,34 +73,62 @@ class Store:
         Raises:
             StoreAway: there was none within CALL_S.
         """
-        await self._within(self._client.execute_command("PING"))
+        _good(await self._ask(asyncio.get_running_loop().time() + CALL_S, ("PING",)))
 
     async def close(self) -> None:
-        """Ends all connections."""
-        await self._client.aclose()
+        """Ends the connection."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._line is not None:
+            self._line.close()
 
-    @staticmethod
-    async def _within(call: Coroutine[None, None, object]) -> object:
-        # A task of its own, from which we turn away when its time is over: asyncio.timeout around the call would rely on
-        # the cancellation getting through the client, and Python 3.11's wait_for, which redis-py uses, can swallow one.
-        task = asyncio.create_task(call)
+    async def _ask(self, ends: float, words: tuple[Word, ...]) -> object:
+        command = hiredis.pack_command(cast("tuple[Any, ...]", words))
         try:
-            await asyncio.wait((task,), timeout=CALL_S)
-            if not task.done():
-                raise StoreAway("no answer in time")
-            return task.result()
+            try:
+                return await (await self._connected(ends)).ask(command, ends=ends)
+            except Cut:
+                # One try more, as after a restart of Redis; none after a time-out. Each script may be run twice.
+                return await (await self._connected(ends)).ask(command, ends=ends)
+        except Late:
+            raise StoreAway("no answer in time") from None
+        except Cut:
+            raise StoreAway("ConnectionError") from None
+
+    async def _connected(self, ends: float) -> Line:
+        """The connection, made if there is none; whoever comes meanwhile waits for the same one."""
+        if self._line is not None and not self._line.closed:
+            return self._line
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(connect(self._pool))
+            self._connecting.add_done_callback(self._made)
+        # We turn away when the time is over: a cancellation can be swallowed on its way through the client by Python
+        # 3.11's wait_for, which redis-py uses. Its own time-outs end the attempt.
+        making = self._connecting
+        await asyncio.wait((making,), timeout=ends - asyncio.get_running_loop().time())
+        if not making.done():
+            raise Late
+        try:
+            return making.result()
         except (RedisError, OSError) as error:
             raise StoreAway(_reason(error)) from None
-        finally:
-            if not task.done():
-                task.add_done_callback(_forget)
-                task.cancel()
+
+    def _made(self, task: asyncio.Task[Line]) -> None:
+        self._connecting = None
+        # Asking for the exception is also what keeps asyncio from complaining that nobody did.
+        if not task.cancelled() and task.exception() is None:
+            self._line = task.result()
 
 
-def _forget(task: asyncio.Task[object]) -> None:
-    """Takes note of how an abandoned call ended, so that asyncio does not complain that nobody did."""
-    if not task.cancelled():
-        task.exception()
+def _good(reply: object) -> object:
+    """The reply, unless it is an error.
+
+    Raises:
+        StoreAway: it is one.
+    """
+    if isinstance(reply, hiredis.ReplyError):
+        raise StoreAway(_reason(reply))
+    return reply
 
 
 def _reason(error: Exception) -> str:

@@ -52,7 +52,7 @@ class Traces:
 
     def begin(self, headers: Iterable[tuple[bytes, bytes]] = (), *, route: str = "") -> Delivery:
         """A new trace, or the one that a trusted sender's `traceparent` names; two such headers count as none."""
-        theirs = [value for name, value in headers if name == b"traceparent"]
+        theirs = [value for name, value in headers if name == b"traceparent"] if headers else ()
         parent = of_header(theirs[0]) if len(theirs) == 1 else None
         # A number of 128 bits costs less than any other part of a delivery, and samplers rely on its lower half.
         own = f"{random.getrandbits(128):032x}"

@@ -196,8 +196,8 @@ def test_a_killed_and_restarted_redis_is_used_again_though_it_forgot_the_scripts
 @pytest.mark.parametrize(
     ("spoil", "mend", "code"),
     [
-        pytest.param(("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "OutOfMemory", id="OOM"),
-        pytest.param(("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "ReadOnly", id="READONLY"),
+        pytest.param(("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "OOM", id="OOM"),
+        pytest.param(("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "READONLY", id="READONLY"),
         pytest.param(
             ("CONFIG", "SET", "min-replicas-to-write", "1"),
             ("CONFIG", "SET", "min-replicas-to-write", "0"),
