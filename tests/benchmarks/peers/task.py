@@ -148,7 +148,10 @@ class Shared:
         self._lock = threading.Lock()
 
     def bring(self, kind: str, number: int) -> None:
-        """As `Peer.bring`."""
+        """As `Peer.bring`. With `PEER_BEGAN` the moment is noted in the file of that name."""
+        if noted := os.environ.get("PEER_BEGAN"):
+            with Path(noted).open("a", encoding="ascii") as lines:
+                lines.write(f"{time.time()} {number}\n")
         with self._lock:
             if self._made is None or self._made[0] != os.getpid():
                 self._made = (os.getpid(), Peer())
