@@ -1,8 +1,8 @@
 """Tokens of the unified API: who may read, or read and write, through which connection.
 
 A token is 256 random bits and is shown once. Redis holds its SHA-256, of which nothing can be guessed, encrypted together with
-what it opens: whoever can write to Redis cannot make a token of their own (DECISIONS.md). A token that is used is encrypted anew from
-time to time, so that a change of RELAY_SECRET_KEY ends no product's access.
+what it opens: whoever can write to Redis cannot make a token of their own (DECISIONS.md). A token that is used is encrypted anew
+from time to time, so that a change of RELAY_SECRET_KEY ends no product's access.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import pytest
 
 from tests.acceptance.harness import until
 from tests.acceptance.product import ProductSystem, wait_in_step
+from workers.ledger import Vault
 from workers.unified_tokens import UnifiedTokens
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def test_what_the_product_writes_through_the_api_is_not_sent_round_to_it(tmp_pat
         wait_in_step(system, *MODELS)
         before = len(system.messages())
         with system.store() as store:
-            _, token = UnifiedTokens(store).create(["acme"], "write", label="product")
+            _, token = UnifiedTokens(store, Vault((system.secret,))).create(["acme"], "write", label="product")
         url = f"http://127.0.0.1:{system.console_port}/unified/crm"
         with httpx.Client(trust_env=False, timeout=30, headers={"Authorization": f"Bearer {token}"}) as api:
             until(lambda: _answers(api, f"http://127.0.0.1:{system.console_port}/live"), "the console", seconds=60, every=0.2)
