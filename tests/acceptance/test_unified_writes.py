@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
+from mapping.unified import deals, entries
 from mapping.unified.deliveries import digest
+from mapping.unified.parts import Definitions
 from tests.acceptance.test_unified_api import capsule
 from tests.acceptance.unified_desk import SECRET, UnifiedDesk
 from workers.ledger import Vault
@@ -252,6 +254,23 @@ def test_a_write_leaves_the_mark_by_which_its_echo_is_known(desk: UnifiedDesk, s
     product.ask("DELETE", f"/unified/crm/contacts/{number}")
     assert marks()[f"party|{number}"].split()[::2] == ["done", "deleted"]
     assert 0 < shop.ttl("relay:echo:acme") <= 3_600
+
+
+def test_the_mark_of_a_deal_is_that_of_what_a_run_reads(desk: UnifiedDesk, shop: redis.Redis) -> None:
+    product = desk.product()
+    account = product.ask("POST", "/unified/crm/accounts", json={"name": "Echo Ltd"}).json()
+    person = product.ask("POST", "/unified/crm/contacts", json={"first_name": "Eve", "account": {"id": account["id"]}}).json()
+    stage = product.every("/unified/crm/stages", entity="opportunity")[0]
+    body = {"name": "Echoed", "contact": [{"id": person["id"]}], "stage": {"id": stage["id"]}}
+    deal = product.ask("POST", "/unified/crm/opportunities", json=body).json()
+    assert deal["account"] == {"id": account["id"], "name": "Echo Ltd"}
+    read = capsule(desk, "GET", f"opportunities/{deal['id']}?embed=tags,fields,milestone")["opportunity"]
+    wanted = digest("opportunities", deals.opportunity(read, Definitions()))
+    assert text(shop.hget("relay:echo:acme", f"opportunity|{deal['id']}") or "").split()[2] == wanted
+    note = product.ask("POST", "/unified/crm/notes", json={"content": "Noted", "contact": [{"id": person["id"]}]}).json()
+    entry = capsule(desk, "GET", f"entries/{note['id']}?embed=party,kase,opportunity,creator,activityType")["entry"]
+    wanted = digest("engagements", entries.engagement(entry))
+    assert text(shop.hget("relay:echo:acme", f"entry|{note['id']}") or "").split()[2] == wanted
 
 
 def test_the_copy_is_read_without_a_call_to_capsule(desk: UnifiedDesk, shop: redis.Redis) -> None:

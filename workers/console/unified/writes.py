@@ -188,10 +188,16 @@ class Writer:
         return found
 
     def _mark(self, body: Body) -> None:
-        """The echo of this write says what the answer says. Additional parties are not in what is read in shared calls."""
-        record = self._reader.record(self._model, body) if self._echoes is not None else None
-        if self._echoes is not None and record is not None:
-            self._echoes.done(self._kind, body["id"], deliveries.digest(self._model, record))
+        """The echo of this write says what a run will read of the record, in a shared call with fewer embeds."""
+        if self._echoes is None:
+            return
+        model = "engagements" if self._kind == "entry" else self._model
+        party = body.get("party")
+        if self._kind in ("opportunity", "kase") and isinstance(party, dict):
+            body = {**body, "party": {name: value for name, value in party.items() if name != "organisation"}}
+        record = self._reader.record(model, body)
+        if record is not None:
+            self._echoes.done(self._kind, body["id"], deliveries.digest(model, record))
 
     def _with_parties(self, body: Body, change: Change) -> Written:
         """Adds the further parties. One that is there already is no mistake."""
