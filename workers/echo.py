@@ -1,10 +1,10 @@
 """Marks of our own writes, so that the event which Capsule sends because of them is not delivered as news.
 
 Hash `relay:echo:<connection>`. Field `kind|id`: `pending <ms>` while a write of that record is under way, `done <ms> <digest>`
-when Capsule has answered it, with `mapping.unified.deliveries.digest` of the record as a run will read it: of an entry that of its
-engagement, of a deal or project the form without further parties and without the organisation of its party; of a deleted record
-the word `deleted`. Field `creating`: `<number> <ms>`, how many new records are being made and when the last one was begun. Times
-are of Redis' clock. A mark is a hint that ages: nothing is lost when one is missing.
+when Capsule has answered it, with `mapping.unified.deliveries.digest` of the record as a run will read it: of an entry that of
+its engagement, of a deal or project the form without further parties and without the organisation of its party; of a deleted
+record the word `deleted`. Field `creating`: `<number> <ms>`, how many new records are being made and when the last one was begun.
+Times are of Redis' clock. A mark is a hint that ages: nothing is lost when one is missing.
 """
 
 from __future__ import annotations
