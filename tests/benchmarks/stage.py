@@ -83,11 +83,11 @@ def contestants() -> tuple[str, ...]:
 
 
 def parties(installation: Installation, number: int) -> list[int]:
-    """The ids of so many persons."""
-    state = installation.capsule.control("GET", "state")
-    people = [one["id"] for one in state["parties"] if one["type"] == "person"]
+    """The ids of so many persons who are members in OfficeRnD: what changes with them is written there."""
+    links = [(one.get("properties") or {}).get("capsule_link_id") for one in installation.records("members")]
+    people = sorted(int(link) for link in links if link)
     if len(people) < number:
-        raise RuntimeError(f"there are {len(people)} persons, {number} are asked for")
+        raise RuntimeError(f"there are {len(people)} members, {number} are asked for")
     return people[:number]
 
 

@@ -34,7 +34,7 @@ def run(sizes: Sizes) -> Result:
     """All contestants, one after another."""
     result = Result("coalescing", (__doc__ or "").partition("\n\n")[2].replace("\n", " ").strip())
     for who in contestants():
-        with running(who, sizes.records * 100 // 80 + 20) as installation:
+        with running(who, sizes.records * 2) as installation:
             people = parties(installation, sizes.records)
             found = []
             for number in range(sizes.rounds):

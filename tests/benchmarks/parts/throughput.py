@@ -43,7 +43,7 @@ def run(sizes: Sizes) -> Result:
     ours: dict[tuple[int, bool], Spent] = {}
     for who in ("relay", *(one for one in contestants() if one != "relay")):
         bursts = sizes.bursts if who == "relay" else sizes.peers
-        with running(who, max(bursts) * 100 // 80) as installation:
+        with running(who, max(bursts) * 2) as installation:
             for number in bursts:
                 _burst(result, installation, who, number, 0.0, ours)
             for number in sizes.slow_bursts:
