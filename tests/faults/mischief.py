@@ -120,7 +120,8 @@ def killer(scene: Scene) -> None:
     victim = Victim(scene, "Killer")
     member = victim.member()
     assert member is not None
-    scene.strike("officernd", route="PUT *", path=member["_id"], kind="stall", seconds=3.0)
+    # Held back and never applied: a value that is there already would end the second run before it is killed.
+    scene.strike("officernd", route="PUT *", path=member["_id"], kind="cut", seconds=3.0)
     victim.edit("Deadly")
     killed: set[int] = set()
     began = time.monotonic()
