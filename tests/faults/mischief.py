@@ -276,7 +276,14 @@ def reconciles(scene: Scene) -> None:
             scene.wait(0.8, 3.0)
             sync.kill()
         scene.faults["reconcile killed"] += 1
-    installation.settle()
+    # The lock of one that was killed is forgotten after half a minute; until then the next is refused.
+    until(
+        lambda: installation.run("sync", NAME, "--full", "--json").returncode == 0,
+        "a full pass runs to its end",
+        seconds=90,
+        every=1.0,
+    )
+    until(installation.quiet, "nothing is open", seconds=60, every=0.1)
 
 
 def drift(scene: Scene) -> None:
