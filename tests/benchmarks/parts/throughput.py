@@ -63,7 +63,7 @@ def _burst(  # noqa: PLR0917 - one call site, in the order of the story
         raise RuntimeError(f"{who}: {one.writes} writes for {number} records")
     if who == "relay":
         ours[number, bool(wait)] = one
-    mine = ours[number, bool(wait)]
+    mine = ours.get((number, bool(wait)), one)
     said = f"{NAMES[who]}, {number:,} records, downstream {'at once' if not wait else f'{wait * 1000:.0f} ms'}"
     ratios = {} if who == "relay" else {"relay": mine.seconds / one.seconds}
     result.add(f"{said}: records", "/s", [number / one.seconds], ratios=ratios)
