@@ -126,7 +126,7 @@ def run_sync(settings: Settings, connection: str, *, redis_url: str, wish: Wish,
     try:
         services.start()
         with (
-            contextlib.nullcontext(_silent) if quiet else shown_on(sys.stderr, left=calls_left(services)) as progress,
+            contextlib.nullcontext(_silent) if quiet else shown_on(sys.stderr, left=calls_left(services, connection)) as progress,
             tracing.work("reconcile"),
         ):
             if wish.dry_run:
@@ -144,8 +144,8 @@ def _silent(stage: str, done: int, total: int | None) -> None:
     """For `--json`."""
 
 
-def calls_left(services: Services) -> Callable[[], str]:
-    """What is left of the fullest limit, in words; looks at most every LEFT_SECONDS."""
+def calls_left(services: Services, connection: str) -> Callable[[], str]:
+    """What is left of the fullest limit of a connection, in words; looks at most every LEFT_SECONDS."""
     said, looked = "", float("-inf")
 
     def left() -> str:
@@ -153,7 +153,7 @@ def calls_left(services: Services) -> Callable[[], str]:
         if time.monotonic() >= looked + LEFT_SECONDS:
             looked = time.monotonic()
             with contextlib.suppress(QueueAway):
-                windows = [one for one in services.limits.usage() if one.limit and one.used]
+                windows = [one for one in services.usage(connection) if one.limit and one.used]
                 fullest = max(windows, key=lambda one: one.used / one.limit, default=None)
                 said = "" if fullest is None else f"{max(fullest.limit - fullest.used, 0)} calls left of {fullest.name}"
         return said

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     from mapping.rules import Connection
     from workers.downstream.port import Downstream
+    from workers.limits import Usage
     from workers.settings import Credentials, Settings
     from workers.tokens import Tokens
 
@@ -161,6 +162,21 @@ class Services:
         """
         tokens = self.oauth(owner_of(self.connections, connection))
         return tokens is None or tokens.signed_in()
+
+    def usage(self, connection: str) -> tuple[Usage, ...]:
+        """The windows of the limits that this connection's calls are counted in.
+
+        Raises:
+            QueueAway: Redis did not answer.
+        """
+        rules = self.connections[connection]
+        account = f"capsule:{owner_of(self.connections, connection)}"
+        organization = None if rules.officernd is None else f"officernd:{rules.officernd.organization}:"
+        return tuple(
+            one
+            for one in self.limits.usage()
+            if one.name == account or (organization is not None and one.name.startswith(organization))
+        )
 
     def rest_hooks(self, owner: str) -> RestHooks:
         """Manages the hooks of an account. Raises as `capsule`."""

@@ -302,7 +302,7 @@ def _ended(walk: Pass, told: Told, guarded: int, *, wait: bool, began: float, re
         findings=findings,
         guarded=guarded,
         resumed=resumed,
-        left={one.name: max(one.limit - one.used, 0) for one in services.limits.usage() if one.limit},
+        left={one.name: max(one.limit - one.used, 0) for one in services.usage(name) if one.limit},
     )
 
 

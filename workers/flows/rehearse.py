@@ -68,7 +68,7 @@ def rehearse(services: Services, connection: str, progress: Progress, *, full: b
             stage.services.downstream(connection).survey(_unseen, owner="", start="", alive=lambda: told("index", 0))
             guarded = walk_changes(stage.walk, told, int(since) - OVERLAP_MS, allow_release=allow_release)
         would = stage.play(told)
-        left = {one.name: max(one.limit - one.used, 0) for one in services.limits.usage() if one.limit}
+        left = {one.name: max(one.limit - one.used, 0) for one in services.usage(connection) if one.limit}
     except redis.RedisError as error:
         raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
     return Rehearsal(
