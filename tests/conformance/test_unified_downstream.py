@@ -227,3 +227,10 @@ def test_names_that_are_none_are_faults(line: dict[str, Any], said: str) -> None
     with pytest.raises(RulesInvalid) as raised:
         rules.parse(document)
     assert raised.value.faults[0].hint == said
+
+
+def test_a_product_that_is_asked_by_mistake_is_a_fault_and_no_record_that_is_gone(store: redis.Redis) -> None:
+    product = make(store)
+    assert product.can_be_asked is False
+    with pytest.raises(TypeError, match="contact 7"):
+        product.read("contact", "7", lane="live", alive=lambda: None)

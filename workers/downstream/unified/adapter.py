@@ -198,9 +198,13 @@ class UnifiedDownstream:
         event: Event = "updated" if changed else "created"
         return deliveries.of_record(event, model, number, version, record=now, changed=changed or now.keys())
 
-    def read(self, resource: str, downstream_id: str, *, lane: Lane, alive: Alive) -> Mapping[str, Any] | None:
-        """Never called: it cannot be asked."""
-        raise NotImplementedError
+    def read(self, resource: str, downstream_id: str, *, lane: Lane, alive: Alive) -> Mapping[str, Any] | None:  # noqa: ARG002 - the port's shape
+        """Nobody asks a product (`can_be_asked`). None would say that the record is gone, and a removal would not be told.
+
+        Raises:
+            TypeError: always; a fault in the program.
+        """
+        raise TypeError(f"{self.name} cannot be asked what it holds of {resource} {downstream_id}: see can_be_asked.")
 
     def find(self, subject: Subject, wanted: Wanted, *, fresh: bool, lane: Lane, alive: Alive) -> Existing | None:  # noqa: ARG002 - the port's shape
         """None: the product keeps records under Capsule's own ids, so there is nothing to look for."""
