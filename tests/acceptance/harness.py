@@ -15,7 +15,7 @@ import httpx
 import redis
 
 from mapping.keys import hook_path, hook_token
-from tests.simulators.run import Simulator, free_port
+from tests.simulators.run import SHORT_IDLE, Simulator, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -95,7 +95,7 @@ class System:
         self.capsule = Simulator("capsule", limit=4_000 if real_limits else 4_000_000)
         self.officernd = Simulator("officernd")
         self.process: subprocess.Popen[bytes] | None = None
-        self.api = httpx.Client(timeout=30, trust_env=False)
+        self.api = httpx.Client(timeout=30, trust_env=False, limits=SHORT_IDLE)
 
     # ------------------------------------------------------------------ life
     def __enter__(self) -> Self:

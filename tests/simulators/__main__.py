@@ -64,12 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known, rest = parser.parse_known_args(arguments)
     app = importlib.import_module(f"tests.simulators.{known.name}.app").build(**options_of(rest))
     config = uvicorn.Config(
-        app,
-        host=known.host,
-        port=known.port,
-        log_level=known.log_level,
-        access_log=known.log_level in {"debug", "trace"},
-        timeout_keep_alive=300,  # whoever waits for something between two requests must not meet a closing connection
+        app, host=known.host, port=known.port, log_level=known.log_level, access_log=known.log_level in {"debug", "trace"}
     )
     server = _Server(config)
     server.run()

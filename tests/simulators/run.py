@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 20.0
+# A test's own client lets an idle connection go before the simulator, after five seconds, closes it under a request.
+SHORT_IDLE = httpx.Limits(keepalive_expiry=2.0)
 
 
 def free_port() -> int:
@@ -56,7 +58,7 @@ class Simulator:
         options = [text for name, value in self._options.items() for text in (f"--{name.replace('_', '-')}", str(value))]
         command = [sys.executable, "-m", "tests.simulators", self.name, "--port", str(self.port), *options]
         said = self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
-        self._client = httpx.Client(base_url=self.url, timeout=60.0, trust_env=False)
+        self._client = httpx.Client(base_url=self.url, timeout=60.0, trust_env=False, limits=SHORT_IDLE)
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
