@@ -25,16 +25,27 @@ MOST_WAITING: Final = 100_000
 
 
 class _Request:
-    """The records of one delivery. `left` counts those that are neither in Redis nor on their way."""
+    """The records of one delivery. `left` counts those that are neither in Redis nor on their way.
 
-    __slots__ = ("answer", "left", "records", "since", "trace")
+    `told` is called once with the outcome, unless nobody waits for it any more (`gone`).
+    """
 
-    def __init__(self, records: Sequence[str], answer: asyncio.Future[None], trace: str) -> None:
+    __slots__ = ("gone", "left", "records", "since", "told", "trace")
+
+    def __init__(self, records: Sequence[str], told: Callable[[StoreAway | None], None], trace: str) -> None:
         self.records = records
         self.left = len(records)
         self.since = time.monotonic()
-        self.answer = answer
+        self.told = told
         self.trace = trace
+        self.gone = False
+
+    def end(self, failure: StoreAway | None) -> None:
+        """Tells the outcome, if nobody was told yet."""
+        if not self.gone:
+            self.gone = True
+            # A new one each time: an exception that many tasks raise would gather all their frames.
+            self.told(None if failure is None else StoreAway(failure.reason))
 
 
 class Admission:
@@ -58,14 +69,35 @@ class Admission:
         """
         if not records:
             return
+        answer: asyncio.Future[StoreAway | None] = asyncio.get_running_loop().create_future()
+
+        def tell(failure: StoreAway | None) -> None:
+            if not answer.done():
+                answer.set_result(failure)
+
+        request = self.submit(records, tell, trace)
+        try:
+            failure = await answer
+        except asyncio.CancelledError:
+            request.gone = True
+            raise
+        if failure is not None:
+            raise failure
+
+    def submit(self, records: Sequence[str], told: Callable[[StoreAway | None], None], trace: str = "") -> _Request:
+        """As `admit`, for at least one record, without anybody who waits: `told` is called with nothing, or with what went wrong.
+
+        It must not raise, and may be called before this returns.
+        """
+        request = _Request(records, told, trace)
         if self._queue and self._waiting + len(records) > MOST_WAITING:
-            raise StoreAway("too many deliveries are waiting")
-        request = _Request(records, asyncio.get_running_loop().create_future(), trace)
+            request.end(StoreAway("too many deliveries are waiting"))
+            return request
         self._queue.append(request)
         self._waiting += len(records)
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
-        await request.answer
+        return request
 
     async def _run(self) -> None:
         try:
@@ -77,8 +109,8 @@ class Admission:
                 for request in requests:
                     if failure is not None:
                         self._refuse(request, failure)
-                    elif not request.left and not request.answer.done():
-                        request.answer.set_result(None)
+                    elif not request.left:
+                        request.end(None)
         finally:
             self._runner = None
 
@@ -99,7 +131,7 @@ class Admission:
         oldest = time.monotonic() - (LONGEST_WAIT_S if self._patience_s is None else self._patience_s)
         while self._queue and len(records) < LARGEST_BATCH:
             request = self._queue[0]
-            if request.answer.done() or request.since < oldest:
+            if request.gone or request.since < oldest:
                 self._refuse(request, StoreAway("no answer in time"))
                 continue
             room = LARGEST_BATCH - len(records)
@@ -121,6 +153,4 @@ class Admission:
         if self._queue and self._queue[0] is request:
             self._queue.popleft()
             self._waiting -= request.left
-        if not request.answer.done():
-            # A new one each time: an exception that many tasks raise would gather all their frames.
-            request.answer.set_exception(StoreAway(failure.reason))
+        request.end(failure)

@@ -42,13 +42,29 @@ def _store(settings: Settings) -> Store:
     return Store(settings.redis_url, texts)
 
 
+class Receiver:
+    """The receiver as an ASGI application. `hooks` is there for those who come another way (receiver/protocol.py)."""
+
+    def __init__(self, hooks: Hooks, rest: ASGIApp) -> None:
+        self.hooks = hooks
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request, or lives through the start and the end of the process."""
+        # Hooks go past the framework: its layers would cost as much as everything that we do.
+        if scope["type"] == "http" and scope["path"].removeprefix(scope.get("root_path", "")).startswith("/hooks/"):
+            await self.hooks(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+
 def build(
     settings: Settings,
     *,
     reload: Callable[[], Settings | None] | None = None,
     store: Store | None = None,
     spans: Spans | None = None,
-) -> ASGIApp:
+) -> Receiver:
     """The receiver as an ASGI application. Nothing is connected before the first request.
 
     `reload` is asked once a second and gives other settings when the rules file has changed; of those the connections count.
@@ -113,14 +129,7 @@ def build(
     )
     rest.router.redirect_slashes = False
 
-    async def receiver(scope: Scope, receive: Receive, send: Send) -> None:
-        # Hooks go past the framework: its layers would cost as much as everything that we do.
-        if scope["type"] == "http" and scope["path"].removeprefix(scope.get("root_path", "")).startswith("/hooks/"):
-            await hooks(scope, receive, send)
-        else:
-            await rest(scope, receive, send)
-
-    return receiver
+    return Receiver(hooks, rest)
 
 
 def _opener(store: Store) -> Callable[[Collection[str]], Awaitable[None]]:

@@ -41,9 +41,13 @@ class Counts:
         counter = name, connection
         self._amounts[counter] = self._amounts.get(counter, 0) + amount
 
-    def delivered(self, connection: str) -> None:
-        """Notes that an authentic delivery has come just now."""
+    def delivered(self, connection: str, records: int, *, readable: bool) -> None:
+        """Counts an authentic delivery that has come just now and concerns so many records of the connection."""
         self._last[connection] = time.monotonic()
+        if records:
+            self.add("records.opened", connection, records)
+        if readable:
+            self.add("delivery.admitted" if records else "delivery.not_of_interest", connection)
 
     async def flush(self, store: Store) -> None:
         """Adds what was gathered to Redis; keeps it for the next time if that fails.

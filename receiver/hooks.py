@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -22,7 +23,7 @@ from receiver.log import say, say_error
 from receiver.store import StoreAway
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.types import Message, Receive, Scope, Send
 
@@ -44,11 +45,12 @@ SIGNED_ROUTE: Final = "/hooks/signed/{connection}"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer, made once: the two messages that ASGI sends for it."""
+    """A whole answer, made once: the two messages that ASGI sends for it, and whether the connection ends with it."""
 
     status: int
     start: Message
     body: Message
+    closes: bool = False
 
     @classmethod
     def of(cls, status: int, content: Mapping[str, object], *headers: tuple[bytes, bytes]) -> Answer:
@@ -61,6 +63,7 @@ class Answer:
             status,
             {"type": "http.response.start", "status": status, "headers": [*fixed, *headers]},
             {"type": "http.response.body", "body": text},
+            _CLOSE in headers,
         )
 
 
@@ -86,6 +89,21 @@ class _Refused(Exception):
         self.reason = reason
 
 
+class _Arrival:
+    """An authentic delivery on its way into the agenda. `answered` is called once, with its answer."""
+
+    __slots__ = ("answered", "began", "event", "name", "opened", "records", "trace")
+
+    def __init__(self, name: str, trace: Delivery, answered: Callable[[Answer], None], *, began: float) -> None:
+        self.name = name
+        self.trace = trace
+        self.answered = answered
+        self.began = began
+        self.event = ""
+        self.records: list[str] = []
+        self.opened: list[tuple[str, int]] = []
+
+
 class Hooks:
     """Answers `/hooks/capsule/{connection}/{token}` and `/hooks/signed/{connection}`."""
 
@@ -104,6 +122,7 @@ class Hooks:
         self._counts = counts
         self._refusals = refusals
         self._traces = traces
+        self._keeping: set[asyncio.Task[None]] = set()
         self.take_over(settings)
 
     def take_over(self, settings: Settings) -> None:
@@ -133,11 +152,29 @@ class Hooks:
             self._refusals.say("delivery.cut", status=0)
             return
         except Exception as error:  # noqa: BLE001 - a fault of ours: the sender comes again, and the line says where it is
-            say_error("delivery.failed", error, status=TRY_AGAIN.status)
-            self._counts.add("delivery.failed")
-            answer = TRY_AGAIN
+            answer = self._failed(error)
         await send(answer.start)
         await send(answer.body)
+
+    def opens(self, path: str) -> str | None:
+        """The connection whose hook has this path, token included; None if there is none."""
+        match path.split("/"):
+            case ["", "hooks", "capsule", name, token]:
+                return name if self._tokens.admit(name, token) else None
+        return None
+
+    def take(self, name: str, sent: bytes, headers: Headers, answered: Callable[[Answer], None]) -> None:
+        """Admits a delivery that came in one piece at the door of `name` (`opens`).
+
+        `answered` is called once, perhaps before this returns: with 202 when what the delivery concerns is in the agenda, else
+        with 413 or 503. It must not raise.
+        """
+        if len(sent) > self._max_body:
+            self._note_refusal(TOO_LARGE.status, connection=name, reason="")
+            answered(TOO_LARGE)
+            return
+        arrival = _Arrival(name, self._traces.begin(route=CAPSULE_ROUTE), answered, began=time.perf_counter())
+        self._begin(arrival, sent, body.header(headers, b"content-encoding"))
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         began = time.perf_counter()
@@ -156,12 +193,14 @@ class Hooks:
             raise _Refused(TOO_SLOW, connection=name) from None
         # Only who has signed names a trace of its own: an address may leak, and lines must not be joined by strangers.
         trace = self._traces.begin(headers, route=SIGNED_ROUTE) if token is None else self._traces.begin(route=CAPSULE_ROUTE)
-        try:
-            await self._admit(name, sent, body.header(headers, b"content-encoding"), began, trace)
-        except StoreAway as away:
-            trace.end(TRY_AGAIN.status)
-            raise _Refused(TRY_AGAIN, connection=name, reason=away.reason) from None
-        return ACCEPTED
+        coming: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def answered(answer: Answer) -> None:
+            if not coming.done():
+                coming.set_result(answer)
+
+        self._begin(_Arrival(name, trace, answered, began=began), sent, body.header(headers, b"content-encoding"))
+        return await coming
 
     async def _signed_body(self, name: str, receive: Receive, headers: Headers) -> bytes:
         """The raw body if its signature is good. A signature that cannot be good is refused before the body is read."""
@@ -179,49 +218,82 @@ class Hooks:
             raise _Refused(BAD_SIGNATURE, connection=name, reason="no signature matches")
         return sent
 
-    async def _admit(self, name: str, sent: bytes, encoding: bytes, began: float, trace: Delivery) -> None:
-        """Opens what an authentic delivery concerns, and keeps it as a letter if it cannot be read.
+    def _begin(self, arrival: _Arrival, sent: bytes, encoding: bytes) -> None:
+        """Opens what a delivery concerns. Whatever happens, it is answered; no task runs for it unless it cannot be read."""
+        try:
+            arrival.event, found, fault = _read(sent, encoding)
+            for member, kinds in self._members[arrival.name]:
+                wanted = [pack(member, kind, number) for kind, number in found if kind in kinds]
+                arrival.records += wanted
+                arrival.opened.append((member, len(wanted)))
+            if fault:
+                task = asyncio.create_task(self._keep(arrival, sent, encoding, fault))
+                self._keeping.add(task)
+                task.add_done_callback(self._keeping.discard)
+            elif arrival.records:
+                self._admission.submit(arrival.records, partial(self._admitted, arrival), arrival.trace.packed)
+            else:
+                self._admitted(arrival, None)
+        except Exception as error:  # noqa: BLE001 - a fault of ours is an answer too
+            arrival.answered(self._failed(error))
 
-        Raises:
-            StoreAway: Redis did not take it.
-        """
-        event, found, fault = _read(sent, encoding)
-        records: list[str] = []
-        opened: list[tuple[str, int]] = []
-        for member, kinds in self._members[name]:
-            wanted = [pack(member, kind, number) for kind, number in found if kind in kinds]
-            records += wanted
-            opened.append((member, len(wanted)))
-        await self._admission.admit(records, trace.packed)
-        if fault:
-            by = asyncio.get_running_loop().time() + ANSWER_S - (time.perf_counter() - began)
-            said = encoding[:64].decode("latin-1")
-            kept = await self._letters.keep(name, body=sent, reason=fault, event=event, encoding=said, opened=len(records), by=by)
-            sort = "delivery.unreadable" if kept else "delivery.unreadable_not_kept"
-            self._counts.add(sort, name)
-        else:
-            sort = "delivery.admitted" if records else "delivery.not_of_interest"
-        self._note_admission(opened, readable=not fault)
+    def _admitted(self, arrival: _Arrival, failure: StoreAway | None) -> None:
+        try:
+            answer = self._accept(arrival) if failure is None else self._refuse(arrival, failure)
+        except Exception as error:  # noqa: BLE001 - the same
+            answer = self._failed(error)
+        arrival.answered(answer)
+
+    async def _keep(self, arrival: _Arrival, sent: bytes, encoding: bytes, fault: str) -> None:
+        """Opens what an unreadable delivery names all the same, and keeps it as a letter."""
+        try:
+            await self._admission.admit(arrival.records, arrival.trace.packed)
+            kept = await self._letters.keep(
+                arrival.name,
+                body=sent,
+                reason=fault,
+                event=arrival.event,
+                encoding=encoding[:64].decode("latin-1"),
+                opened=len(arrival.records),
+                by=asyncio.get_running_loop().time() + ANSWER_S - (time.perf_counter() - arrival.began),
+            )
+            answer = self._accept(arrival, "delivery.unreadable" if kept else "delivery.unreadable_not_kept", fault)
+        except StoreAway as away:
+            answer = self._refuse(arrival, away)
+        except Exception as error:  # noqa: BLE001 - the same
+            answer = self._failed(error)
+        arrival.answered(answer)
+
+    def _accept(self, arrival: _Arrival, unreadable: str = "", fault: str = "") -> Answer:
+        """Counts it and writes its line. `unreadable` is what became of one that could not be read, for the reason `fault`."""
+        for member, number in arrival.opened:
+            self._counts.delivered(member, number, readable=not unreadable)
+        if unreadable:
+            self._counts.add(unreadable, arrival.name)
         fields: dict[str, str | int | float] = {
-            "connection": name,
-            "hook": event,
-            "records": len(records),
+            "connection": arrival.name,
+            "hook": arrival.event,
+            "records": len(arrival.records),
             "status": 202,
-            "ms": round((time.perf_counter() - began) * 1000, 2),
-            "trace": trace.id,
+            "ms": round((time.perf_counter() - arrival.began) * 1000, 2),
+            "trace": arrival.trace.id,
         }
         if fault:
             fields["reason"] = fault
-        say(sort, fields)
-        trace.end(ACCEPTED.status, fields)
+        say(unreadable or ("delivery.admitted" if arrival.records else "delivery.not_of_interest"), fields)
+        arrival.trace.end(ACCEPTED.status, fields)
+        return ACCEPTED
 
-    def _note_admission(self, opened: list[tuple[str, int]], *, readable: bool) -> None:
-        for member, number in opened:
-            self._counts.delivered(member)
-            if number:
-                self._counts.add("records.opened", member, number)
-            if readable:
-                self._counts.add("delivery.admitted" if number else "delivery.not_of_interest", member)
+    def _refuse(self, arrival: _Arrival, away: StoreAway) -> Answer:
+        arrival.trace.end(TRY_AGAIN.status)
+        self._note_refusal(TRY_AGAIN.status, connection=arrival.name, reason=away.reason)
+        return TRY_AGAIN
+
+    def _failed(self, error: Exception) -> Answer:
+        """Notes a fault of ours: the sender comes again, and the line says where it is."""
+        say_error("delivery.failed", error, status=TRY_AGAIN.status)
+        self._counts.add("delivery.failed")
+        return TRY_AGAIN
 
     def _note_refusal(self, status: int, *, connection: str, reason: str) -> None:
         self._counts.add(f"delivery.refused_{status}", connection)

@@ -52,7 +52,7 @@ def programs(settings: Settings, environ: Mapping[str, str]) -> tuple[Program, .
     web = (
         *(python, "-m", "uvicorn", "--factory", "receiver.main:app"),
         *("--host", settings.web_host, "--port", str(settings.web_port)),
-        *("--loop", "uvloop", "--http", "httptools", "--log-level", "warning"),
+        *("--loop", "uvloop", "--http", "receiver.protocol:HookProtocol", "--log-level", "warning"),
         *("--no-access-log", "--no-server-header", "--no-proxy-headers"),
         *("--timeout-keep-alive", "30", "--timeout-graceful-shutdown", "20"),
     )

@@ -59,8 +59,12 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
+PROTOCOL = "receiver.protocol:HookProtocol"
+"""As the Procfile has it."""
+
+
 class Receiver:
-    """`uvicorn --factory receiver.main:app` with nothing else said, as a person would start it."""
+    """`uvicorn --factory receiver.main:app`, with the Procfile's protocol if `options` name no other."""
 
     def __init__(
         self, directory: Path, redis_url: str, *options: str, shared: socket.socket | None = None, **environ: str
@@ -74,6 +78,8 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = directory / f"receiver-{self.port}-{next(_STARTS)}.log"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
+        if "--http" not in options:
+            options = ("--http", PROTOCOL, *options)
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "uvicorn", "--factory", "receiver.main:app", "--port", str(self.port), *options],

@@ -18,6 +18,7 @@ from mapping.agenda import deliveries_key
 from mapping.keys import hook_path, hook_token
 from tests.acceptance.receiving import (
     OLD_SECRET,
+    PROTOCOL,
     SECRET,
     SIGNING_KEY,
     Receiver,
@@ -43,10 +44,14 @@ PAYLOADS = sorted((Path(__file__).parent.parent / "payloads").glob("*.json"))
 LIMIT = 64 * 1024
 
 
-@pytest.fixture(scope="module")
-def receiver(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
-    """One receiver on the session's server, with a small limit of bodies."""
-    with Receiver(tmp_path_factory.mktemp("receiver"), server.url, RELAY_MAX_BODY=str(LIMIT)) as running:
+@pytest.fixture(scope="module", params=["our protocol", "httptools"])
+def receiver(
+    server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Receiver]:
+    """One receiver on the session's server, with a small limit of bodies; once each way through uvicorn."""
+    http = PROTOCOL if request.param == "our protocol" else request.param
+    folder = tmp_path_factory.mktemp("receiver")
+    with Receiver(folder, server.url, "--http", http, RELAY_MAX_BODY=str(LIMIT)) as running:
         yield running
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from receiver import slow
-from tests.acceptance.receiving import Receiver, answer_of, body_of, opened, path_of, until
+from tests.acceptance.receiving import PROTOCOL, Receiver, answer_of, body_of, opened, path_of, until
 from tests.faults import edge
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def test_what_is_read_of_uvicorn_is_there(module: str, name: str) -> None:
     assert "response_complete" in inspect.getsource(importlib.import_module(module).RequestResponseCycle)
 
 
-@pytest.mark.parametrize("http", ["httptools", "h11"])
+@pytest.mark.parametrize("http", [PROTOCOL, "httptools", "h11"])
 def test_heads_and_bodies_that_do_not_come_are_cut_and_others_answered(
     server: EmbeddedServer, store: redis.Redis, tmp_path: Path, http: str
 ) -> None:

@@ -223,7 +223,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)), hard))
     results: list[Seen] = []
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder) / "valkey") as server:
-        options = ("--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "--no-access-log")
+        options = ("--loop", "uvloop", "--log-level", "warning", "--no-access-log")
         with Receiver(Path(folder), server.url, *options) as receiver:
             alone = Seen("nobody else")
             with Senders(receiver.port, alone):

@@ -17,9 +17,11 @@ from receiver.settings import Connection, Settings
 from receiver.tracing import Traces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     import pytest
+
+    from receiver.store import StoreAway
 
 SECRET = "s" * 32
 PATH = hook_path("acme", hook_token(SECRET, "acme", 1))
@@ -42,6 +44,10 @@ class Parts:
     async def admit(self, records: list[str], _: str = "") -> None:
         self.admitted += records
 
+    def submit(self, records: list[str], told: Callable[[StoreAway | None], None], _: str = "") -> None:
+        self.admitted += records
+        told(None)
+
     async def keep(self, _: str, **__: object) -> bool:
         self.kept += 1
         return True
@@ -50,7 +56,7 @@ class Parts:
         field = f"{name}|{connection}"
         self.counted[field] = self.counted.get(field, 0) + amount
 
-    def delivered(self, _: str) -> None:
+    def delivered(self, connection: str, records: int, *, readable: bool) -> None:
         pass
 
 
@@ -108,8 +114,8 @@ def test_a_path_below_a_mount_point_is_understood() -> None:
 
 def test_a_fault_of_ours_is_answered_503_and_told_without_its_text(capsys: pytest.CaptureFixture[str]) -> None:
     class Broken(Parts):
-        async def admit(self, records: list[str], _: str = "") -> None:
-            raise ZeroDivisionError("canary " + records[0])
+        def submit(self, records: list[str], told: Callable[[StoreAway | None], None], _: str = "") -> None:
+            raise ZeroDivisionError(f"canary {records[0]} {told}")
 
     parts = Broken()
     start, _ = ask(parts, [request(b'{"event": "party/updated", "payload": [{"id": 5}]}')])

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 SECRET: Final = "benchmark-secret-key-0123456789-abcdef"
 RULES: Final = '[connections.acme]\ndownstream = "officernd"\n'
 UVICORN: Final = (
-    *("--loop", "uvloop", "--http", "httptools", "--log-level", "warning", "--no-access-log"),
+    *("--loop", "uvloop", "--log-level", "warning", "--no-access-log"),
     *("--no-server-header", "--no-proxy-headers", "--timeout-keep-alive", "30"),
 )
+RELAY: Final = ("--factory", "receiver.main:app", "--http", "receiver.protocol:HookProtocol")  # as the Procfile has it
 SHARE_OPEN: Final = 0.60
 SHARE_DISTINCT: Final = 0.45
 TIMES_PEER: Final = 5.0
@@ -98,7 +99,8 @@ def run(sizes: Sizes) -> Result:
 def _servers(folder: Path, redis_url: str, stack: contextlib.ExitStack) -> Iterator[Server]:
     def started(name: str, path: str, python: Path | str, app: tuple[str, ...], env: dict[str, str]) -> Server:
         port = free_port()
-        command = [str(python), "-m", "uvicorn", *app, "--port", str(port), *UVICORN]
+        http = () if "--http" in app else ("--http", "httptools")
+        command = [str(python), "-m", "uvicorn", *app, *http, "--port", str(port), *UVICORN]
         process = stack.enter_context(Process(command, env=env, pinned=SERVER))
         _answers(process, port)
         return Server(name, f"http://127.0.0.1:{port}{path}", process)
@@ -107,7 +109,7 @@ def _servers(folder: Path, redis_url: str, stack: contextlib.ExitStack) -> Itera
     yield started("bare", "/", ours, ("tests.benchmarks.peers.bare:app", "--lifespan", "off"), {})
     yield started("bare, body read", "/", ours, ("tests.benchmarks.peers.bare:reading", "--lifespan", "off"), {})
     environ = _environ(folder, redis_url)
-    yield started("relay", hook_path("acme", hook_token(SECRET, "acme", 1)), ours, ("--factory", "receiver.main:app"), environ)
+    yield started("relay", hook_path("acme", hook_token(SECRET, "acme", 1)), ours, RELAY, environ)
     if PEERS.exists():
         # Queues of their own: what they leave there is not emptied between rounds, as a real one is by its workers.
         peers = {"REDIS_URL": redis_url.removesuffix("0") + "1", "PEER_RULES": str(folder / "relay.toml")}
@@ -138,7 +140,7 @@ def _answers(process: Process, port: int) -> None:
 def _start(folder: Path, redis_url: str) -> float:
     """Seconds from the beginning of a process to its first 202."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "--factory", "receiver.main:app", "--port", str(port), *UVICORN]
+    command = [sys.executable, "-m", "uvicorn", *RELAY, "--port", str(port), *UVICORN]
     url = f"http://127.0.0.1:{port}{hook_path('acme', hook_token(SECRET, 'acme', 1))}"
     began = time.perf_counter()
     with Process(command, env=_environ(folder, redis_url), pinned=SERVER) as process, httpx.Client(trust_env=False) as client:
