@@ -83,6 +83,7 @@ class Result:
     how: str
     rows: list[Row] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
+    load_before: float = field(default_factory=lambda: round(os.getloadavg()[0], 1))
 
     def add(self, what: str, unit: str, samples: Sequence[float], **rest: Any) -> Row:
         """One more figure."""
@@ -97,7 +98,7 @@ class Result:
             "how": self.how,
             "sizes": sizes,
             "seconds": round(seconds, 1),
-            "machine": machine(),
+            "machine": machine() | {"load_before": self.load_before},
             "versions": versions(),
             "rows": [row.document() for row in self.rows],
             **self.extra,
@@ -150,10 +151,9 @@ def versions() -> dict[str, dict[str, str]]:
 def text(document: dict[str, Any]) -> str:
     """The table that a person reads; it is Markdown, so that README.md can hold it."""
     told = document["machine"]
-    where = (
-        f"{told['cpu']}, {told['cores']} cores, {told['memory_gib']} GiB, Python {told['python']}, load average {told['load']}, "
-    )
-    where += f"{told['at']}, commit {told['commit']}, {document['seconds']:.0f} s"
+    where = f"{told['cpu']}, {told['cores']} cores, {told['memory_gib']} GiB, Python {told['python']}, "
+    where += f"load average {told['load_before']} before and {told['load']} after, {told['at']}, commit {told['commit']}, "
+    where += f"{document['seconds']:.0f} s"
     lines = [
         f"## {document['part']} ({document['sizes']})",
         "",

@@ -59,7 +59,7 @@ def _burst(  # noqa: PLR0917 - one call site, in the order of the story
     slow(installation, wait)
     one = spent(installation, people, seconds=max(120.0, number * (0.2 + 3 * wait)))
     slow(installation, 0.0)
-    if one.writes < number:
+    if who == "relay" and one.writes < number:
         raise RuntimeError(f"{who}: {one.writes} writes for {number} records")
     if who == "relay":
         ours[number, bool(wait)] = one
@@ -74,4 +74,6 @@ def _burst(  # noqa: PLR0917 - one call site, in the order of the story
     ratios = {} if who == "relay" else {"relay": one.cpu / mine.cpu}
     result.add(f"{said}: processor time for 1,000 records", "s", [1000 * one.cpu / number], ratios=ratios)
     result.extra.setdefault("calls", {})[said] = {"capsule": one.capsule, "officernd": one.officernd}
+    if one.writes < number:
+        result.add(f"{said}: records that never arrived", "", [number - one.writes])
     print(f"throughput: {said}: {one.seconds:.1f} s", file=sys.stderr, flush=True)
