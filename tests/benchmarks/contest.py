@@ -80,8 +80,16 @@ class Keeper:
 class PeerInstallation(Installation):
     """Both simulators, a webhook and workers of a peer. `python` is that of the benchmarks' virtual environment."""
 
-    def __init__(self, directory: Path, *, peer: str, python: Path, environment: Mapping[str, str] | None = None) -> None:
-        super().__init__(directory, own_redis=True, environment=environment)
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        peer: str,
+        python: Path,
+        redis_proxied: bool = True,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(directory, own_redis=True, redis_proxied=redis_proxied, environment=environment)
         self.peer = peer
         self.python = python
         self.keeper: Keeper | None = None

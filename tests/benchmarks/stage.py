@@ -63,11 +63,15 @@ def running(who: str, records: int) -> Iterator[Installation]:
     with tempfile.TemporaryDirectory(prefix=f"bench-{who}-") as folder:
         installation: Installation
         if who == "relay":
-            installation = Installation(Path(folder), own_redis=True, deadline_s=10.0)
+            installation = Installation(Path(folder), own_redis=True, redis_proxied=False, deadline_s=10.0)
         else:
             # The whole path of the interpreter would be that of the one behind the link.
             installation = PeerInstallation(
-                Path(folder), peer=who, python=PEERS.absolute(), environment={"PEER_BEGAN": str(Path(folder) / "began")}
+                Path(folder),
+                peer=who,
+                python=PEERS.absolute(),
+                redis_proxied=False,
+                environment={"PEER_BEGAN": str(Path(folder) / "began")},
             )
         with installation:
             seeded(installation, records, 1)

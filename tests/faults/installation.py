@@ -37,8 +37,8 @@ ORIGINS = {"capsule": CAPSULE_TOKEN, "officernd": "officernd-secret"}
 class Installation(System):
     """Both simulators and `capsule-relay up`.
 
-    `deadline_s` and `stray_s` are D and S. With `own_redis` the server is the test's, and `redis_proxy` stands before it; else
-    it is the embedded one. With `vendor_proxy` OfficeRnD is reached through a proxy.
+    `deadline_s` and `stray_s` are D and S. With `own_redis` the server is the test's, and `redis_proxy` stands before it unless
+    `redis_proxied` is False; else it is the embedded one. With `vendor_proxy` OfficeRnD is reached through a proxy.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Installation(System):
         deadline_s: float = 3.0,
         stray_s: float = 2.0,
         own_redis: bool = False,
+        redis_proxied: bool = True,
         vendor_proxy: bool = False,
         small_disk: bool = False,
         behind_front: bool = False,
@@ -63,6 +64,7 @@ class Installation(System):
         own = own_redis or small_disk
         self.server: EmbeddedServer | None = EmbeddedServer((self._small_disk or directory) / "valkey") if own else None
         self.redis_proxy: Proxy | None = None
+        self._redis_proxied = redis_proxied
         self.vendor_proxy: Proxy | None = None
         self._with_vendor_proxy = vendor_proxy
         # What the load posts to: the receiver itself, or a proxy whose target can change under it.
@@ -74,8 +76,10 @@ class Installation(System):
             self._stack.enter_context(small_disk(self._small_disk))
         if self.server is not None:
             self._stack.enter_context(self.server)
-            self.redis_proxy = self._stack.enter_context(Proxy(self.server.port))
-            self.environment["REDIS_URL"] = f"redis://127.0.0.1:{self.redis_proxy.port}/0"
+            self.environment["REDIS_URL"] = self.server.url
+            if self._redis_proxied:
+                self.redis_proxy = self._stack.enter_context(Proxy(self.server.port))
+                self.environment["REDIS_URL"] = f"redis://127.0.0.1:{self.redis_proxy.port}/0"
         if self.front is not None:
             self._stack.enter_context(self.front)
         super().__enter__()
