@@ -28,7 +28,7 @@ from workers.embedded import EmbeddedServer
 from workers.ledger import Entry, Ledger, Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import redis
 
@@ -81,10 +81,9 @@ def run(sizes: Sizes) -> Result:
             result.add(f"{what}, {size:,} records", "µs", times, ratios={f"{sizes.records[0]:,} records": ratio}, **judged)
     medians = {what: {size: rounded(statistics.median(times)) for size, times in those.items()} for what, those in found.items()}
     result.extra["medians_us"] = medians
-    drawing = plot(medians)
-    result.extra["plot"] = drawing
-    print(drawing, flush=True)
-    picture(medians)
+    result.extra["plot"] = plot(medians, {})
+    print(result.extra["plot"], flush=True)
+    picture(medians, "growth.png", {})
     return result
 
 
@@ -157,31 +156,38 @@ def running_ns(pid: int) -> int:
     return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0])
 
 
-def plot(medians: dict[str, dict[int, float]]) -> str:
-    """The same as text: a bar for each size, of each operation's own scale."""
+def plot(medians: dict[str, dict[int, float]], units: Mapping[str, str]) -> str:
+    """The same as text: a bar for each size, of each thing's own scale; in µs where `units` names nothing else."""
     lines = []
     for what, by_size in medians.items():
         lines.append(what)
         most = max(by_size.values())
+        unit = units.get(what, "µs")
         lines += [
-            f"  {size:>9,} {'#' * max(1, round(WIDTH * value / most)):<{WIDTH}} {value:g} µs" for size, value in by_size.items()
+            f"  {size:>9,} {'#' * max(1, round(WIDTH * value / (most or 1))):<{WIDTH}} {value:g} {unit}"
+            for size, value in by_size.items()
         ]
     return "\n".join(lines)
 
 
-def picture(medians: dict[str, dict[int, float]]) -> None:
-    """build/bench/growth.png, where the peers' environment is there."""
+def picture(medians: dict[str, dict[int, float]], name: str, units: Mapping[str, str]) -> None:
+    """build/bench/NAME: each thing over its own cost at the smallest size, so that what stays flat lies at 1."""
     if not PEERS.exists():
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
+    lines = {}
+    for what, by_size in medians.items():
+        (_, first), *_ = by_size.items()
+        lines[f"{what} ({first:g} {units.get(what, 'µs')})"] = {size: value / (first or 1) for size, value in by_size.items()}
     drawing = (
         "import json, sys, matplotlib; matplotlib.use('Agg'); import matplotlib.pyplot as p\n"
+        "p.figure(figsize=(9, 6))\n"
         "for what, those in json.loads(sys.argv[1]).items():\n"
         "    p.plot([int(n) for n in those], list(those.values()), marker='o', label=what)\n"
-        "p.xscale('log'); p.yscale('log'); p.xlabel('records'); p.ylabel('median, µs')\n"
+        "p.xscale('log'); p.ylim(bottom=0); p.xlabel('records'); p.ylabel('times its cost at the smallest size (in brackets)')\n"
         "p.legend(fontsize=7); p.grid(True, alpha=.3)\n"
         "p.tight_layout(); p.savefig(sys.argv[2], dpi=110)\n"
     )
-    done = subprocess.run([str(PEERS), "-c", drawing, json.dumps(medians), str(FOLDER / "growth.png")], check=False)
+    done = subprocess.run([str(PEERS), "-c", drawing, json.dumps(lines), str(FOLDER / name)], check=False)
     if done.returncode:
-        print("growth: no picture was made; is `make bench-venv` up to date?", file=sys.stderr)
+        print(f"{name}: no picture was made; is `make bench-venv` up to date?", file=sys.stderr)

@@ -86,14 +86,14 @@ def run(sizes: Sizes) -> Result:
             noted = None if who == "relay" else installation.directory / "began"
             watch = Watch(installation, noted)
             people = parties(installation, sizes.records)
-            _timed(installation, watch, people[:3], 0.2)
+            timed(installation, watch, people[:3], 0.2)
             for state, load in (("idle", 0.0), ("under load", sizes.load)):
                 over = threading.Event()
                 beside = threading.Thread(target=_load, args=(installation, people[len(people) // 2 :], load, over))
                 if load:
                     beside.start()
                 chosen = random.Random(1).choices(people[: len(people) // 2], k=sizes.deliveries)
-                times = _timed(installation, watch, chosen, 0.1)
+                times = timed(installation, watch, chosen, 0.1)
                 over.set()
                 if load:
                     beside.join()
@@ -110,7 +110,7 @@ def _tell(result: Result, who: str, state: str, times: list[float]) -> None:
     result.add(f"{NAMES[who]}, {state}: p99 of {len(times)}", "ms", [late], **p99)
 
 
-def _timed(installation: Installation, watch: Watch, numbers: list[int], rest: float) -> list[float]:
+def timed(installation: Installation, watch: Watch, numbers: list[int], rest: float) -> list[float]:
     """Milliseconds for each, one delivery after another with a rest of random length between them."""
     chance = random.Random(2)
     found = []
