@@ -10,12 +10,16 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import logging
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 import orjson
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from mapping.agenda import CONNECTION_NAME, KINDS, RecordKey
 from mapping.errors import UnreadableDelivery
@@ -23,6 +27,7 @@ from mapping.events import LARGEST_ID, delivery, records
 from mapping.keys import hook_path, hook_token
 from receiver import spool, verify
 from receiver.app import build
+from receiver.protocol import HookProtocol
 from receiver.settings import Connection, Settings
 
 if TYPE_CHECKING:
@@ -279,5 +284,68 @@ def kept(data: bytes) -> None:
     assert again.entries[0] == entry
 
 
+# The wire
+
+
+class _Wire(asyncio.Transport):
+    """Keeps what is written until the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        self.written += b"" if self.closed else bytes(data)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+    def pause_reading(self) -> None:
+        return
+
+    def resume_reading(self) -> None:
+        return
+
+
+def wire(data: bytes) -> None:
+    """Whatever a connection may carry, cut in two: our protocol answers what uvicorn's own answers, and opens the same.
+
+    Two bytes say where it is cut; `{hook}` in the rest stands for a path with a good token.
+    """
+    place, text = int.from_bytes(data[:2], "big"), data[2:].replace(b"{hook}", PATHS[0].encode())
+    cut = place % (len(text) + 1)
+    pieces = [piece for piece in (text[:cut], text[cut:]) if piece]
+    answers = [LOOP.run_until_complete(_connected(way, pieces)) for way in (HookProtocol, HttpToolsProtocol)]
+    assert answers[0] == answers[1]
+    _well_formed(answers[0][2])
+
+
+async def _connected(way: type[HttpToolsProtocol], pieces: list[bytes]) -> tuple[bytes, bool, list[str]]:
+    STORE.opened.clear()
+    transport, state = _Wire(), ServerState()
+    protocol = way(CONFIG, state, {}, LOOP)
+    protocol.connection_made(transport)
+    for piece in pieces:
+        if not transport.closed:
+            protocol.data_received(piece)
+        # Until nothing moves: tasks of uvicorn's way, and the admission of ours.
+        for _ in range(60):
+            await asyncio.sleep(0)
+    found = transport.written, transport.closed, list(STORE.opened)
+    protocol.connection_lost(None)
+    for _ in range(60):
+        await asyncio.sleep(0)
+    return found
+
+
+CONFIG: Final = Config(APP, http=HookProtocol, log_config=None, proxy_headers=False, access_log=False)
+logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # it warns of each request that is none
+
 # The route three times: it is what strangers reach, and it holds the parsers too.
-TARGETS: Final[tuple[Callable[[bytes], None], ...]] = (route, parser, signature, agenda, kept, route, route, parser)
+TARGETS: Final[tuple[Callable[[bytes], None], ...]] = (route, parser, signature, agenda, kept, route, route, wire)

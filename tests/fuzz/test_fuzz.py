@@ -31,6 +31,14 @@ def test_the_harness_sees_an_answer_that_must_not_be(monkeypatch: pytest.MonkeyP
         harness.one(bytes(5) + body)
 
 
+def test_the_harness_sees_a_difference_between_our_protocol_and_uvicorns(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = b"POST {hook} HTTP/1.1\r\nContent-Length: 1\r\n\r\n{"
+    harness.one(b"\x07\0\0" + whole)
+    monkeypatch.setattr(harness.HookProtocol, "on_message_complete", lambda _: None)
+    with pytest.raises(AssertionError):
+        harness.one(b"\x07\0\0" + whole)
+
+
 def test_every_target_has_a_seed_and_every_seed_is_small() -> None:
     seeds = mutator.corpus()
     assert {harness.TARGETS[seed[0] % len(harness.TARGETS)] for seed in seeds} == set(harness.TARGETS)
