@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from receiver.protocol import HookProtocol
 from tests.fuzz import harness, mutator
 
 RUNS = int(os.environ.get("FUZZ_RUNS", "100000"))
@@ -34,7 +35,7 @@ def test_the_harness_sees_an_answer_that_must_not_be(monkeypatch: pytest.MonkeyP
 def test_the_harness_sees_a_difference_between_our_protocol_and_uvicorns(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = b"POST {hook} HTTP/1.1\r\nContent-Length: 1\r\n\r\n{"
     harness.one(b"\x07\0\0" + whole)
-    monkeypatch.setattr(harness.HookProtocol, "on_message_complete", lambda _: None)
+    monkeypatch.setattr(HookProtocol, "on_message_complete", lambda _: None)
     with pytest.raises(AssertionError):
         harness.one(b"\x07\0\0" + whole)
 
