@@ -1,0 +1,166 @@
+"""Capsule -> unified: what is refused of a body that is not of the reference's form, and in which words (mapping/body.py)."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mapping.errors import UnreadableRecord
+from mapping.unified import deals, definitions, entries, parties, people, work
+from mapping.unified.parts import Definitions
+from tests.unit import unified_samples as capsule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Path = tuple[str | int, ...]
+
+KNOWN = definitions.definitions(capsule.DEFINITIONS)
+# Entries of every list and a text under every key, so that each of them can be spoilt.
+ENTRY = {
+    **capsule.EMAIL,
+    "attachments": capsule.NOTE["attachments"],
+    "activityType": {"id": -1, "name": "Note"},
+    "party": {**capsule.PERSON_REF, "organisation": capsule.ORGANISATION_REF},
+}
+OPPORTUNITY = {**capsule.OPPORTUNITY, "milestone": capsule.MILESTONE, "closedOn": "2015-11-12"}
+KASE = {**capsule.KASE, "stage": capsule.STAGE, "closedOn": "2015-11-12", "missingImportantFields": True}
+TASK = {**capsule.TASK, "opportunity": {"id": 12, "name": "Consulting"}, "kase": {"id": 5, "name": "Research"}}
+PIPELINE = {"id": 10, "name": "Sales", "description": "How we sell", "createdAt": "2015-01-01", "updatedAt": "2015-01-02"}
+USER_REF = "owner.deleted owner.username owner.pictureURL"
+ROW_IDS = "tags.0.id fields.0.id fields.0.value fields.0.tagId"
+PARTY = f"{USER_REF} enrichment addresses.0.id phoneNumbers.0.id emailAddresses.0.id websites.0.id {ROW_IDS}"
+PERSON_REF = "party.pictureURL"
+EMPLOYER = "party.organisation.type party.organisation.pictureURL"
+ENTRY_IDS = "creator.deleted creator.username creator.pictureURL parties.0.pictureURL attachments.0.id attachments.0.size"
+MILESTONE = " ".join(f"milestone.{key}" for key in ["description", "probability", "daysUntilStale", "createdAt", "updatedAt"])
+STAGE = " ".join(f"stage.{key}" for key in ["description", "displayOrder", "createdAt", "updatedAt"])
+ACTIVITY = "icon.order icon.id icon.displayName icon.iconName"
+TYPE = "displayOrder captureRule options options.0 tag.dataTag"
+USER_PARTY = "party.type party.pictureURL party.emailAddresses.0.id party.phoneNumbers.0.id taskReminder"
+NAMES = "party.firstName party.lastName party.jobTitle"
+PHONES = "party.phoneNumbers party.phoneNumbers.0 party.phoneNumbers.0.type party.phoneNumbers.0.number"
+
+# The reader, what it reads, how it calls it before and after its id is known, and which keys it does not look at or passes on.
+READ: list[tuple[Callable[[Any], object], dict[str, Any], str, str, str]] = [
+    (partial(parties.account, definitions=KNOWN), capsule.ORGANISATION, "an organisation", "party 892", PARTY),
+    (
+        partial(parties.contact, definitions=KNOWN),
+        capsule.PERSON,
+        "a person",
+        "party 11587",
+        f"{PARTY} organisation.type organisation.pictureURL",
+    ),
+    (
+        partial(deals.opportunity, definitions=KNOWN),
+        OPPORTUNITY,
+        "an opportunity",
+        "opportunity 12",
+        f"{USER_REF} {PERSON_REF} {EMPLOYER} {MILESTONE} {ROW_IDS}",
+    ),
+    (partial(deals.pipeline, stages=[], entity="opportunity"), PIPELINE, "a pipeline", "opportunity pipeline 10", ""),
+    (partial(deals.stage, entity="opportunity", position=1), capsule.MILESTONE, "a stage", "opportunity stage 14", ""),
+    (partial(deals.stage, entity="project", position=1), capsule.STAGE, "a stage", "project stage 271006", ""),
+    (partial(work.project, definitions=KNOWN), KASE, "a kase", "kase 5588202", f"{USER_REF} {PERSON_REF} {STAGE} {ROW_IDS}"),
+    (work.task, TASK, "a task", "task 147248893", f"{USER_REF} {PERSON_REF} repeat.on"),
+    (
+        entries.engagement,
+        ENTRY,
+        "an entry",
+        "entry 12",
+        f"{PERSON_REF} {EMPLOYER} {ENTRY_IDS} participants.0.id",
+    ),
+    (
+        entries.note,
+        {name: value for name, value in ENTRY.items() if name not in ("type", "activityType", "participants")},
+        "an entry",
+        "entry 12",
+        f"{PERSON_REF} {EMPLOYER} {ENTRY_IDS}",
+    ),
+    (entries.engagement_type, capsule.ACTIVITY, "an activity type", "activity type -3", ACTIVITY),
+    (
+        partial(definitions.field, known=Definitions(), entity="parties", model="account"),
+        capsule.DEFINITIONS[1],
+        "a custom field",
+        "custom field 47",
+        TYPE,
+    ),
+    (people.user, capsule.USER, "a user", "user 1", f"{USER_PARTY} {NAMES} {PHONES} lastLoginAt pictureURL roles"),
+    (people.directory_user, capsule.USER, "a user", "user 1", f"{USER_PARTY} currency party.id"),
+]
+# Records that are shown as `{id, name}`: what is wrong inside them is told of them.
+REFERENCES = ("owner", "team", "creator", "organisation", "lostReason", "party", "opportunity", "kase")
+WANTED = {
+    str: "not a text",
+    list: "not a list",
+    dict: "not a JSON object",
+    bool: "neither true nor false",
+    int: "not a whole number",
+}
+
+
+def paths(value: object, before: Path = ()) -> Iterator[Path]:
+    """Every key in a body, and the first entry of every list."""
+    if before:
+        yield before
+    inside: list[tuple[str | int, object]] = []
+    if isinstance(value, dict):
+        inside = list(value.items())
+    elif isinstance(value, list):
+        inside = list(enumerate(value[:1]))
+    for key, one in inside:
+        yield from paths(one, (*before, key))
+
+
+def at(body: Any, path: Path) -> Any:
+    for key in path:
+        body = body[key]
+    return body
+
+
+def spoilt(body: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The body with a value of another type at this place."""
+    copy: dict[str, Any] = json.loads(json.dumps(body))
+    at(copy, path[:-1])[path[-1]] = 5 if isinstance(at(body, path), str) else "?"
+    return copy
+
+
+def refusal(unnamed: str, named: str, path: Path, value: object) -> str:
+    """What is said of a value of another type at this place."""
+    above, key = path[:-1], path[-1]
+    if isinstance(key, int):
+        return f"an entry of `{above[-1]}` of {named} is not a JSON object"
+    where = named
+    if above == ("party", "organisation"):
+        where = f"the organisation of `party` of {named}"
+    elif above and above[0] in REFERENCES and key not in ("type", "organisation") and not named.startswith("user"):
+        where = f"`{above[0]}` of {named}"
+    if key == "id":
+        return f"{where if above else unnamed} has no usable `id`"
+    if key == "amount":
+        return f"`amount` of {where} is not a number"
+    return f"`{key}` of {where} is {WANTED[type(value)]}"
+
+
+@pytest.mark.parametrize(
+    ("read", "body", "unnamed", "named", "passed_on"), READ, ids=[f"{row[3]} {place}" for place, row in enumerate(READ)]
+)
+def test_a_value_of_another_type_is_refused_with_its_key_and_record(
+    read: Callable[[Any], object], body: dict[str, Any], unnamed: str, named: str, passed_on: str
+) -> None:
+    said: dict[str, str] = {}
+    wanted: dict[str, str] = {}
+    for path in paths(body):
+        name = ".".join(str(key) for key in path)
+        if name not in passed_on.split() and name.partition(".")[0] not in passed_on.split():
+            wanted[name] = refusal(unnamed, named, path, at(body, path))
+        try:
+            read(spoilt(body, path))
+        except UnreadableRecord as error:
+            said[name] = str(error)
+    assert said == wanted
+    with pytest.raises(UnreadableRecord, match=f"^{unnamed} is not a JSON object$"):
+        read([])
