@@ -11,7 +11,7 @@ import pytest
 
 from mapping.errors import UnreadableRecord
 from mapping.unified import deals, definitions, entries, parties, people, shapes, work
-from mapping.unified.parts import Definitions
+from mapping.unified.parts import Definition, Definitions
 from tests.unit import unified_answers as answers
 from tests.unit import unified_samples as capsule
 
@@ -37,6 +37,7 @@ USER = partial(people.user, capsule.USER)
 MEMBER = partial(people.directory_user, capsule.USER)
 ACTIVITY = partial(entries.engagement_type, capsule.ACTIVITY)
 BUILT_IN = partial(definitions.built_in, "first_name", "string", "contact")
+BARE = {"id": 5}
 TED = {"id": "61", "name": "Ted Danson"}
 ZESTIA = {"id": "892", "name": "Zestia"}
 SCOTT = {"id": "11587", "name": "Scott Spacey"}
@@ -221,6 +222,226 @@ ROWS: list[tuple[str, Callable[[], dict[str, Any]], dict[str, Any]]] = [
 ]
 
 
+# What the filled samples do not show.
+ROWS += [
+    (
+        "the line break of a street may be of two characters",
+        partial(parties.contact, {**capsule.PERSON, "addresses": [{"street": "1 Road\r\nFlat 2\nBell 3"}]}, KNOWN),
+        {"addresses": [{**dict.fromkeys(answers.PARTY["addresses"][0]), "street_1": "1 Road", "street_2": "Flat 2\nBell 3"}]},
+    ),
+    (
+        "a website that Capsule made no address of",
+        partial(parties.account, {**capsule.ORGANISATION, "websites": [{"service": "url", "address": "zestia.com"}]}, KNOWN),
+        {
+            "website": "zestia.com",
+            "urls": [{"id": None, "url": "zestia.com", "type": None, "service": "url", "handle": "zestia.com"}],
+        },
+    ),
+    (
+        "a social account is no website",
+        partial(parties.account, {**capsule.ORGANISATION, "websites": capsule.SHARED["websites"][:1]}, KNOWN),
+        {"website": None},
+    ),
+    (
+        "a website without anything typed",
+        partial(parties.account, {**capsule.ORGANISATION, "websites": [{"url": "https://z.example"}]}, KNOWN),
+        {
+            "website": None,
+            "urls": [{"id": None, "url": "https://z.example", "type": None, "service": None, "handle": None}],
+        },
+    ),
+    (
+        "ids that are none",
+        partial(parties.account, {**capsule.ORGANISATION, "tags": [{"id": True, "name": "a"}, {"id": "7", "name": "b"}]}, KNOWN),
+        {"tags": [{"id": None, "name": "a", "is_data_tag": None}, {"id": None, "name": "b", "is_data_tag": None}]},
+    ),
+    (
+        "custom fields that are not known, and a number that is none",
+        partial(
+            parties.account,
+            {
+                **capsule.ORGANISATION,
+                "fields": [
+                    {"definition": {"id": 48, "name": "Seats"}, "value": "a dozen"},
+                    {"definition": {"id": 77, "name": "New"}, "value": "12"},
+                ],
+            },
+            KNOWN,
+            named_fields={"number_of_employees": "Seats", "industry": "Nothing"},
+        ),
+        {
+            "custom_fields": {"Seats": "a dozen", "New": "12"},
+            "custom_field_details": [
+                {"field_id": "48", "name": "Seats", "value": "a dozen", "tag_id": None, "value_id": None},
+                {"field_id": "77", "name": "New", "value": "12", "tag_id": None, "value_id": None},
+            ],
+            "industry": None,
+            "number_of_employees": None,
+        },
+    ),
+    ("an account without named fields", partial(parties.account, capsule.ORGANISATION, KNOWN), {"number_of_employees": None}),
+    (
+        "an industry that is no text",
+        partial(parties.account, capsule.ORGANISATION, KNOWN, named_fields={"industry": "Seats"}),
+        {"industry": None, "number_of_employees": None},
+    ),
+    (
+        "an opportunity of an organisation, with the stage that it holds itself",
+        partial(deals.opportunity, {**capsule.OPPORTUNITY, "party": capsule.ORGANISATION_REF}, KNOWN),
+        {
+            "account": ZESTIA,
+            "contact": [],
+            "primary_party": {"id": "892", "type": "organisation"},
+            "stage": {"id": "opportunity:14", "name": "Bid"},
+            "pipeline": None,
+            "status": None,
+        },
+    ),
+    (
+        "an opportunity per month whose months are not told",
+        partial(deals.opportunity, {**capsule.OPPORTUNITY, "durationBasis": "month", "duration": None}, KNOWN),
+        {"total_amount": 500, "weighted_amount": 250, "duration_basis": "MONTH", "duration": None},
+    ),
+    (
+        "an opportunity without a probability",
+        partial(deals.opportunity, {**capsule.OPPORTUNITY, "probability": None}, KNOWN),
+        {"total_amount": 3000, "weighted_amount": None, "probability": None},
+    ),
+    (
+        "an archived pipeline with an archived stage",
+        partial(deals.pipeline, {"id": 34, "archived": True}, [{"id": 4, "deleted": True}], entity="project"),
+        {
+            "is_archived": True,
+            "stages": [{"id": "project:4", "name": None, "status": "inactive", "pipeline": {"id": "project:34"}}],
+        },
+    ),
+    (
+        "a pipeline that is not deleted",
+        partial(deals.pipeline, {"id": 34, "deleted": False, "archived": False}, [], entity="project"),
+        {"is_archived": False, "stages": []},
+    ),
+    (
+        "a stage of which only its list tells the pipeline",
+        partial(deals.stage, {"id": 4, "displayOrder": 0}, entity="project", position=2, pipeline_of={"id": 34, "name": "Moves"}),
+        {"position": 0, "pipeline": {"id": "project:34", "name": "Moves"}},
+    ),
+    (
+        "a stage that names its own pipeline",
+        partial(deals.stage, capsule.MILESTONE, entity="opportunity", position=2, pipeline_of={"id": 34, "name": "Moves"}),
+        {"pipeline": {"id": "opportunity:10", "name": "SMB clients"}},
+    ),
+    (
+        "a closed project of an organisation, without an opportunity, with the stage that it holds itself",
+        partial(
+            work.project,
+            {
+                **capsule.KASE,
+                "party": capsule.ORGANISATION_REF,
+                "status": "CLOSED",
+                "closedOn": "2026-01-02",
+                "opportunity": None,
+            },
+            KNOWN,
+            others=[capsule.PERSON_REF, capsule.ORGANISATION_REF],
+        ),
+        {
+            "account": ZESTIA,
+            "contact": [SCOTT],
+            "opportunity": [],
+            "stage": {"id": "project:271006", "name": "Planning"},
+            "pipeline": None,
+            "status": "closed",
+            "close_date": "2026-01-02",
+            "expected_close_date": "2015-12-09",
+            "closed_on": "2026-01-02",
+        },
+    ),
+    (
+        "a task of an opportunity and a kase, without type and repeat",
+        partial(
+            work.task,
+            {**capsule.TASK, "category": None, "repeat": None, "opportunity": {"id": 12, "name": "Deal"}, "kase": {"id": 5}},
+        ),
+        {"type": None, "repeat": None, "opportunity": [{"id": "12", "name": "Deal"}], "project": {"id": "5", "name": None}},
+    ),
+    (
+        "an activity type by its name",
+        partial(entries.engagement_type, {"id": 77, "name": "EMail"}),
+        {"id": "77", "type": "email", "name": "EMail"},
+    ),
+    (
+        "an entry of a kind without an activity type",
+        partial(entries.engagement, {"id": 9, "type": "sms"}),
+        {"engagement_type": "sms", "engagement_type_id": None, "notes": []},
+    ),
+    (
+        "a task that was done, whatever its activity type",
+        partial(entries.engagement, {"id": 9, "type": "task", "activityType": {"id": -3, "name": "Call"}}),
+        {"engagement_type": "task", "engagement_type_id": "-3", "notes": []},
+    ),
+    (
+        "a plain note is a note and an engagement",
+        partial(entries.engagement, {"id": 9, "type": "note"}),
+        {"engagement_type": "note", "notes": [{"id": "9"}]},
+    ),
+    (
+        "an entry of several parties, one of them twice",
+        partial(
+            entries.note,
+            {**capsule.NOTE, "party": capsule.PERSON_REF, "parties": [capsule.PERSON_REF, capsule.ORGANISATION_REF, {"id": 4}]},
+        ),
+        {"account": ZESTIA, "contact": [SCOTT, {"id": "4", "name": None}]},
+    ),
+    (
+        "of two organisations the party itself is the account",
+        partial(
+            entries.note,
+            {
+                **capsule.NOTE,
+                "parties": [
+                    {"id": 5, "type": "organisation", "name": "Other"},
+                    {**capsule.PERSON_REF, "id": 6},
+                    {**capsule.PERSON_REF, "id": 6},
+                ],
+            },
+        ),
+        {"account": ZESTIA, "contact": [{"id": "6", "name": "Scott Spacey"}]},
+    ),
+    (
+        "a field that is chosen from a list or is a link",
+        partial(definitions.field, {"id": 52, "type": "LINK", "options": None}, KNOWN, entity="parties", model="contact"),
+        {"type": "string", "format": "url", "options": [], "name": "Contract", "label": None},
+    ),
+    ("the built-in field that tells records apart", partial(definitions.built_in, "id", "string", "task"), {"is_unique": True}),
+    (
+        "a user whose party was read beside it",
+        partial(people.user, {**capsule.USER, "status": ""}, party={"id": 9, "emailAddresses": [{"address": "o@x.example"}]}),
+        {"email": "o@x.example", "party_id": "9", "is_active": True},
+    ),
+    (
+        "a member whose party was read beside it",
+        partial(
+            people.directory_user,
+            {**capsule.USER, "pictureURL": None, "roles": {"isAccountOwner": False}},
+            party={"id": 9, "firstName": "Own", "pictureURL": "https://pics.example/own"},
+        ),
+        {
+            "first_name": "Own",
+            "last_name": None,
+            "emails": [],
+            "phones": [],
+            "avatar": "https://pics.example/own",
+            "roles": [{"id": "user", "name": "user"}],
+        },
+    ),
+    (
+        "an owner who is an administrator too",
+        partial(people.directory_user, {**capsule.USER, "roles": {"isAccountAdmin": True, "isAccountOwner": True}}),
+        {"roles": [{"id": "owner", "name": "owner"}, {"id": "admin", "name": "admin"}]},
+    ),
+]
+
+
 @pytest.mark.parametrize(("answered", "wanted"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_every_row_of_the_tables(answered: Callable[[], dict[str, Any]], wanted: dict[str, Any]) -> None:
     record = answered()
@@ -280,6 +501,57 @@ def test_what_is_answered_is_of_its_shape_and_leaves_no_field_out(
     shape.model_validate(record)
     added_later = {"remote_data", "remote_url", "synced_at"}
     assert set(record) == set(shape.model_fields) - added_later
+
+
+@pytest.mark.parametrize(
+    ("shape", "answered", "told"),
+    [
+        (shapes.Account, partial(parties.account, {**BARE, "type": "organisation"}, Definitions()), {"id": "5"}),
+        (
+            shapes.Contact,
+            partial(parties.contact, {**BARE, "type": "person"}, Definitions()),
+            {"id": "5", "etag": "00ec41d0b3c4b9fbc6d68c4d92f25383"},
+        ),
+        (shapes.Opportunity, partial(deals.opportunity, BARE, Definitions()), {"id": "5", "duration_basis": "FIXED"}),
+        (shapes.Project, partial(work.project, BARE, Definitions()), {"id": "5"}),
+        (shapes.Task, partial(work.task, BARE), {"id": "5", "etag": "f6264f546272fcaeeb2c5f0a7f51ecf7"}),
+        (shapes.Note, partial(entries.note, BARE), {"id": "5", "visibility": "public"}),
+        (shapes.Engagement, partial(entries.engagement, BARE), {"id": "5"}),
+        (shapes.EngagementType, partial(entries.engagement_type, BARE), {"id": "5"}),
+        (
+            shapes.Pipeline,
+            partial(deals.pipeline, BARE, [], entity="project"),
+            {"id": "project:5", "remote_id": "5", "entity": "project", "is_archived": False},
+        ),
+        (
+            shapes.Stage,
+            partial(deals.stage, BARE, entity="project", position=3),
+            {"id": "project:5", "remote_id": "5", "position": 3, "status": "active", "entity": "project"},
+        ),
+        (
+            shapes.FieldShape,
+            partial(definitions.field, BARE, Definitions(), entity="opportunities", model="opportunity"),
+            {
+                "id": "opportunity:5",
+                "remote_id": "5",
+                "name": "",
+                "is_required": False,
+                "is_editable": True,
+                "is_user_defined": True,
+                "entity_type": "opportunity",
+            },
+        ),
+        (shapes.User, partial(people.user, BARE), {"id": "5", "is_active": True}),
+        (shapes.DirectoryUser, partial(people.directory_user, BARE), {"id": "5", "status": "active"}),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_of_a_record_with_an_id_alone_every_other_field_is_empty(
+    shape: type[shapes.Common], answered: Callable[[], dict[str, Any]], told: dict[str, Any]
+) -> None:
+    record = answered()
+    shape.model_validate(record)
+    assert {name: value for name, value in record.items() if value not in (None, [], {})} == told
 
 
 @pytest.mark.parametrize("path", sorted(Path("tests/payloads").glob("*.json")), ids=lambda path: path.stem)
@@ -392,6 +664,26 @@ def test_under_which_models_a_field_is_listed(body: dict[str, Any], entity: str,
     assert definitions.applies(body, entity) == models
 
 
+def test_the_key_of_a_field_is_its_name_as_long_as_that_is_the_only_one() -> None:
+    lead, member = {"id": 1499, "name": "Lead"}, {"id": 1500, "name": "Member"}
+    bodies: list[dict[str, Any]] = [
+        {"id": 1, "name": "Plan", "type": "TEXT"},
+        {"id": 2, "name": "Plan", "type": "number", "tag": lead},
+        {"id": 3, "name": "Plan", "type": "date", "tag": member},
+        {"id": 4, "name": "Plan"},
+        {"id": 5, "name": "Size", "type": "list", "tag": lead},
+    ]
+    assert definitions.definitions(bodies) == Definitions(
+        {
+            1: Definition(1, "Plan", kind="text"),
+            2: Definition(2, "Plan (Lead)", kind="number", tag_id=1499),
+            3: Definition(3, "Plan (Member)", kind="date", tag_id=1500),
+            4: Definition(4, "Plan (4)", kind=""),
+            5: Definition(5, "Size", kind="list", tag_id=1499),
+        }
+    )
+
+
 def test_two_fields_of_one_name_without_tags_keep_apart() -> None:
     bodies: list[dict[str, Any]] = [{"id": 1, "name": "Plan", "type": "text"}, {"id": 2, "name": "Plan", "type": "text"}]
     assert sorted(definitions.definitions(bodies).by_key) == ["Plan", "Plan (2)"]
@@ -399,7 +691,15 @@ def test_two_fields_of_one_name_without_tags_keep_apart() -> None:
 
 @pytest.mark.parametrize(
     ("change", "status"),
-    [({"deleted": True}, "deleted"), ({"status": "INVITED"}, "invited"), ({"status": "DISABLED"}, "inactive"), ({}, "active")],
+    [
+        ({"deleted": True}, "deleted"),
+        ({"deleted": True, "status": "INVITED"}, "deleted"),
+        ({"status": "INVITED"}, "invited"),
+        ({"status": "pending"}, "invited"),
+        ({"status": "DISABLED"}, "inactive"),
+        ({"status": ""}, "active"),
+        ({"status": "active", "deleted": False}, "active"),
+    ],
 )
 def test_the_status_of_a_user(change: dict[str, Any], status: str) -> None:
     body = {**capsule.USER, **change}

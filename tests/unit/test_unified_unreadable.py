@@ -164,3 +164,62 @@ def test_a_value_of_another_type_is_refused_with_its_key_and_record(
     assert said == wanted
     with pytest.raises(UnreadableRecord, match=f"^{unnamed} is not a JSON object$"):
         read([])
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (partial(parties.account, capsule.PERSON, KNOWN), "party 11587 is not an organisation"),
+        (partial(parties.contact, capsule.ORGANISATION, KNOWN), "party 892 is not a person"),
+        (
+            partial(parties.contact, {**capsule.PERSON, "fields": [{"id": 1}]}, KNOWN),
+            "a custom field of party 11587 has no `definition`",
+        ),
+        (partial(deals.additional, []), "the additional parties is not a JSON object"),
+        (partial(deals.additional, {"parties": 5}), "`parties` of the additional parties is not a list"),
+        (
+            partial(deals.additional, {"parties": [5]}),
+            "an entry of `parties` of the additional parties is not a JSON object",
+        ),
+        (
+            partial(deals.opportunity, OPPORTUNITY, KNOWN, others=[{"id": "?", "type": "person"}]),
+            "a party of opportunity 12 has no usable `id`",
+        ),
+        (partial(deals.opportunity, OPPORTUNITY, KNOWN, others=[{"type": 5}]), "`type` of opportunity 12 is not a text"),
+        (
+            partial(work.project, KASE, KNOWN, others=[{"id": "?", "type": "person"}]),
+            "a party of kase 5588202 has no usable `id`",
+        ),
+        (partial(work.project, KASE, KNOWN, others=[{"type": 5}]), "`type` of kase 5588202 is not a text"),
+        (
+            partial(deals.pipeline, PIPELINE, [{"id": "?"}], entity="project"),
+            "project pipeline 10 has no usable `id`",
+        ),
+        (
+            partial(deals.pipeline, PIPELINE, [{"id": 1, "name": 5}], entity="project"),
+            "`name` of project pipeline 10 is not a text",
+        ),
+        (
+            partial(deals.stage, {"id": 14}, entity="opportunity", position=0, pipeline_of={"id": "?"}),
+            "opportunity stage 14 has no usable `id`",
+        ),
+        (
+            partial(deals.stage, {"id": 14}, entity="opportunity", position=0, pipeline_of={"id": 1, "name": 5}),
+            "`name` of opportunity stage 14 is not a text",
+        ),
+        (partial(definitions.definitions, [{"id": "?"}]), "a custom field has no usable `id`"),
+        (partial(definitions.definitions, [{"id": 47, "name": 5}]), "`name` of a custom field is not a text"),
+        (partial(definitions.definitions, [{"id": 47, "type": 5}]), "`type` of custom field 47 is not a text"),
+        (partial(definitions.definitions, [{"id": 47, "tag": 5}]), "`tag` of custom field 47 is not a JSON object"),
+        (partial(definitions.definitions, [{"id": 47, "tag": {"id": "?"}}]), "custom field 47 has no usable `id`"),
+        (
+            partial(definitions.definitions, [{"id": 47, "tag": {"id": 1, "name": 5}}] * 2),
+            "`name` of custom field 47 is not a text",
+        ),
+        (partial(definitions.applies, {"captureRule": 5}, "parties"), "`captureRule` of a custom field is not a text"),
+    ],
+)
+def test_what_else_is_refused(read: Callable[[], object], said: str) -> None:
+    with pytest.raises(UnreadableRecord) as caught:
+        read()
+    assert str(caught.value) == said
