@@ -104,9 +104,9 @@ def url_row(entry: Mapping[str, Any]) -> Row:
 
 
 def url_key(row: Body) -> object:
-    """By which two websites are compared."""
+    """By which two websites are compared. What is shown as `url` may have got its scheme from Capsule, so that does not count."""
     address = str(row.get("address") or "")
-    return (str(row.get("service") or "").upper(), values.url_key(address)) if address else None
+    return (str(row.get("service") or "").upper(), values.url_key(address)[1]) if address else None
 
 
 _ADDRESS: Final = {"city": "city", "state": "state", "postal_code": "zip", "country": "country"}

@@ -419,3 +419,190 @@ def test_contacts_that_are_additional_parties_already_are_not_added_again() -> N
     now = {**capsule.OPPORTUNITY, writing.ADDITIONAL: [{"id": 5, "type": "person"}]}
     change = writing.opportunity({"contact": [{"id": "11587"}, {"id": "5"}, {"id": "6"}]}, now, KNOWN)
     assert (change.body, change.parties) == ({}, (6,))
+
+
+PARTY_OF_ORGANISATION = {**capsule.OPPORTUNITY, "party": capsule.ORGANISATION_REF}
+OTHER_ADDRESS = {**capsule.SHARED["addresses"][0], "id": 5, "city": "Leeds"}
+TWO_ADDRESSES = {**capsule.PERSON, "addresses": [OTHER_ADDRESS, *capsule.SHARED["addresses"]]}
+SENT_ADDRESS = {
+    "street_1": "847 North Rush Street",
+    "street_2": "Second floor",
+    "city": "Chicago ",
+    "state": "IL",
+    "postal_code": "65629",
+    "country": "United States",
+}
+WITHOUT_LISTS = {"id": 11587, "type": "person"}
+SIGNED = {**capsule.PERSON, "fields": [{"id": 1, "definition": {"id": 49, "name": "Signed"}, "value": True}]}
+ADDRESS_AS_SENT = [{"id": 12135, "city": "Chicago "}]
+HEAD = {"addresses": [{**ADDRESS_AS_SENT[0], "type": "HEAD"}]}
+EMAIL = {"emailAddresses": [{"address": "a@x.example", "type": "Head office"}]}
+PHONE = {"phoneNumbers": [{"id": 12133, "number": "773 338 7786"}]}
+WEBSITE = {"websites": [{"id": 107, "address": "http://www.zestia.com/"}]}
+SECOND = {"websites": [{"id": 2, "address": "a"}]}
+VIP_OFF = {"tags": [{"id": 1200, "_delete": True}]}
+LABELS = {"fields": [{"definition": {"id": 926886}, "value": "Tea"}], "tags": [{"name": "New"}]}
+NO_VALUE = {"value": None}
+PARENTLESS = {name: value for name, value in capsule.TASK.items() if name not in ("party", "opportunity", "kase")}
+OF_ORGANISATION = {**capsule.TASK, "party": capsule.ORGANISATION_REF}
+EMPLOYED = {**capsule.TASK, "party": {**capsule.PERSON_REF, "organisation": capsule.ORGANISATION_REF}}
+OF_DEAL = {**PARENTLESS, "opportunity": {"id": 12, "name": "Consulting"}}
+
+
+@pytest.mark.parametrize(
+    ("model", "now", "body", "put", "others"),
+    [
+        # Lists: what is there is found again, by whatever a person may have typed.
+        ("contacts", TWO_ADDRESSES, {"addresses": [SENT_ADDRESS]}, {"addresses": ADDRESS_AS_SENT}, ()),
+        ("contacts", capsule.PERSON, {"addresses": [{**SENT_ADDRESS, "type": "HEAD"}]}, HEAD, ()),
+        ("contacts", capsule.PERSON, {"addresses": [{"street_2": "Annex"}]}, {"addresses": [{"street": "Annex"}]}, ()),
+        ("contacts", WITHOUT_LISTS, {"email_addresses": [{"email": "a@x.example", "type": "Head office"}]}, EMAIL, ()),
+        (
+            "contacts",
+            capsule.PERSON,
+            {"email_addresses": [{"email": "a@x.example"}, {"email": "A@x.example", "type": "home"}]},
+            {"emailAddresses": [{"address": "a@x.example"}]},
+            (),
+        ),
+        ("contacts", capsule.PERSON, {"email_addresses": [{"id": "12134", "type": "WORK"}]}, {}, ()),
+        ("contacts", capsule.PERSON, {"phone_numbers": [{"id": "12136", "type": None}]}, {}, ()),
+        ("contacts", capsule.PERSON, {"phone_numbers": [{"number": " 773 338 7786 "}]}, PHONE, ()),
+        ("contacts", capsule.PERSON, {"urls": [{"id": "106", "service": "Twitter", "handle": "capsulecrm"}]}, {}, ()),
+        ("contacts", capsule.PERSON, {"urls": [{"service": "twitter", "handle": " capsulecrm "}]}, {}, ()),
+        ("contacts", capsule.PERSON, {"urls": [{"url": "http://www.zestia.com/"}]}, WEBSITE, ()),
+        (
+            "contacts",
+            capsule.PERSON,
+            {"urls": [{"url": " https://a.example ", "handle": " a "}]},
+            {"websites": [{"address": "a", "service": "URL"}]},
+            (),
+        ),
+        # The website beside the list that holds it.
+        (
+            "accounts",
+            capsule.ORGANISATION,
+            {"urls": [{"url": "https://n.example"}], "website": "https://z.example"},
+            {"websites": [{"address": "https://n.example", "service": "URL"}, {"id": 107, "address": "https://z.example"}]},
+            (),
+        ),
+        (
+            "accounts",
+            capsule.ORGANISATION,
+            {"urls": [{"url": "https://n.example"}], "website": None},
+            {"websites": [{"address": "https://n.example", "service": "URL"}, {"id": 107, "_delete": True}]},
+            (),
+        ),
+        (
+            "accounts",
+            {"id": 892, "websites": None},
+            {"urls": [{"url": "https://n.example"}], "website": "https://z.example"},
+            {
+                "websites": [
+                    {"address": "https://n.example", "service": "URL"},
+                    {"service": "URL", "address": "https://z.example"},
+                ]
+            },
+            (),
+        ),
+        ("accounts", {"id": 892, "websites": [{"id": 1, "service": "SKYPE", "address": "z"}]}, {"website": None}, {}, ()),
+        ("accounts", {"id": 892, "websites": [{"id": 1}, {"id": 2, "service": "url"}]}, {"website": "a"}, SECOND, ()),
+        ("accounts", capsule.ORGANISATION, {"website": "www.zestia.com"}, {}, ()),
+        ("accounts", capsule.ORGANISATION, {"website": "https://www.zestia.com"}, {}, ()),
+        # Tags and custom fields.
+        ("contacts", capsule.PERSON, {"tags": [{"id": "1199"}, {"id": "1200", "_delete": True}]}, VIP_OFF, ()),
+        ("contacts", capsule.PERSON, {"tags": [{"id": "9", "name": "vip"}]}, {"tags": [{"id": 9}]}, ()),
+        ("contacts", {"id": 1, "tags": [{"id": 3}]}, {"tags": ["none"]}, {"tags": [{"name": "none"}]}, ()),
+        ("contacts", capsule.PERSON, {"custom_fields": {"Signed": False, "Contract": None, "Seats": 12}}, {}, ()),
+        ("contacts", SIGNED, {"custom_fields": {"Signed": True}}, {}, ()),
+        ("contacts", SIGNED, {"custom_fields": {"Signed": None}}, {"fields": [{"definition": {"id": 49}, "value": False}]}, ()),
+        (
+            "contacts",
+            capsule.PERSON,
+            {"custom_fields": {"Industry Sector": ["a", "b"], "Contract": "https://c.example", "Seats": None}},
+            {
+                "fields": [
+                    {"definition": {"id": 47}, "value": ["a", "b"]},
+                    {"definition": {"id": 52}, "value": "https://c.example"},
+                    {"definition": {"id": 48}, "value": None},
+                ]
+            },
+            (),
+        ),
+        ("projects", capsule.KASE, {"custom_fields": {"Interests": "Tea"}, "tags": ["New"]}, LABELS, ()),
+        ("opportunities", capsule.OPPORTUNITY, {"custom_fields": {"Interests": "Tea"}, "tags": ["New"]}, LABELS, ()),
+        # Dates, money and words of a deal or a project.
+        ("opportunities", {"closedOn": "2016-01-01"}, {"close_date": "2016-01-01"}, {}, ()),
+        ("projects", {"closedOn": "2016-01-01"}, {"close_date": "2016-01-01"}, {}, ()),
+        ("projects", capsule.KASE, {"close_date": "2016-01-01"}, {"expectedCloseOn": "2016-01-01"}, ()),
+        (
+            "projects",
+            capsule.KASE,
+            {"close_date": "2016-01-01", "expected_close_date": "2016-02-01"},
+            {"expectedCloseOn": "2016-02-01"},
+            (),
+        ),
+        ("projects", capsule.KASE, {"status": None}, {}, ()),
+        ("projects", capsule.KASE, {"owner": {"id": "7"}}, {"owner": {"id": 7}, "team": {"id": 3}}, ()),
+        ("projects", {"id": 1, "owner": None}, {"owner": {"id": "7"}}, {"owner": {"id": 7}}, ()),
+        ("projects", capsule.KASE, {"opportunity": None}, {"opportunity": None}, ()),
+        ("projects", capsule.KASE, {"contact": [{"id": "77"}, {"id": "11587"}]}, {}, (77,)),
+        ("opportunities", capsule.OPPORTUNITY, {"duration_basis": "YEAR"}, {"durationBasis": "YEAR"}, ()),
+        ("opportunities", capsule.OPPORTUNITY, {"lost_reason": {"id": "5"}}, {"lostReason": {"id": 5}}, ()),
+        ("opportunities", {"value": None}, {"amount": None}, {}, ()),
+        ("opportunities", {"value": None}, {"currency": "EUR"}, {}, ()),
+        ("opportunities", {"value": {"currency": "EUR"}}, {"amount": 0.1}, {"value": {"amount": 0.1, "currency": "EUR"}}, ()),
+        ("opportunities", {"value": {"amount": "500.00", "currency": "EUR"}}, {"amount": 500.0}, {}, ()),
+        ("opportunities", {"value": {"amount": 500, "currency": "EUR"}}, {"currency": None, "amount": None}, NO_VALUE, ()),
+        # Parties of a deal.
+        ("opportunities", None, {"contact": [{"id": "1"}, {"id": "2"}], "account": {"id": "9"}}, {"party": {"id": 1}}, (2,)),
+        ("opportunities", capsule.OPPORTUNITY, {"contact": [{"id": "77"}, {"id": "78"}]}, {"party": {"id": 77}}, (78,)),
+        ("opportunities", capsule.OPPORTUNITY, {"account": {"id": "9"}}, {"party": {"id": 9}}, ()),
+        ("opportunities", capsule.OPPORTUNITY, {"account": {"id": "9"}, "contact": [{"id": "11587"}]}, {}, ()),
+        ("opportunities", PARTY_OF_ORGANISATION, {"account": {"id": "892"}, "contact": [{"id": "4"}]}, {}, (4,)),
+        ("opportunities", capsule.OPPORTUNITY, {"account": None, "contact": None}, {}, ()),
+        (
+            "opportunities",
+            {**capsule.OPPORTUNITY, "additionalParties": [{"id": "5"}, None, {"id": 6}]},
+            {"contact": [{"id": "5"}, {"id": "6"}]},
+            {"party": {"id": 5}},
+            (),
+        ),
+        # The one parent of a task.
+        ("tasks", PARENTLESS, {"account": {"id": "9"}}, {"party": {"id": 9}}, ()),
+        ("tasks", PARENTLESS, {"contact": [{"id": "9"}], "account": {"id": "9"}}, {"party": {"id": 9}}, ()),
+        ("tasks", capsule.TASK, {"account": {"id": "9"}}, {"party": {"id": 9}}, ()),
+        ("tasks", capsule.TASK, {"contact": [{"id": "11587"}]}, {}, ()),
+        ("tasks", EMPLOYED, {"account": {"id": "892"}}, {}, ()),
+        ("tasks", EMPLOYED, {"account": {"id": "892"}, "contact": []}, {"party": None}, ()),
+        ("tasks", EMPLOYED, {"account": {"id": "892"}, "project": {"id": "5"}}, {"party": None, "kase": {"id": 5}}, ()),
+        ("tasks", OF_ORGANISATION, {"contact": []}, {}, ()),
+        ("tasks", OF_ORGANISATION, {"account": None}, {"party": None}, ()),
+        ("tasks", OF_ORGANISATION, {"account": {"id": "892"}, "contact": []}, {}, ()),
+        ("tasks", OF_DEAL, {"opportunity": []}, {"opportunity": None}, ()),
+        ("tasks", OF_DEAL, {"project": None}, {}, ()),
+        ("tasks", OF_DEAL, {"opportunity": None, "contact": [{"id": "4"}]}, {"party": {"id": 4}, "opportunity": None}, ()),
+        ("tasks", {**PARENTLESS, "kase": {"id": 5}}, {"project": None}, {"kase": None}, ()),
+        # Words and times of a task.
+        ("tasks", {**capsule.TASK, "status": "PENDING"}, {"status": "open"}, {}, ()),
+        ("tasks", {**capsule.TASK, "status": "PENDING"}, {"status": "completed"}, {"status": "COMPLETED"}, ()),
+        ("tasks", capsule.TASK, {"status": None}, {}, ()),
+        ("tasks", capsule.TASK, {"completed_at": "2026-01-01T00:00:00Z"}, {"completedAt": "2026-01-01T00:00:00Z"}, ()),
+        ("tasks", capsule.TASK, {"owner": {"id": "7"}}, {"owner": {"id": 7}}, ()),
+        ("tasks", {**capsule.TASK, "dueTime": "09:30:00"}, {"due_date": "2025-07-20T08:30:00Z"}, {}, ()),
+        ("tasks", {**capsule.TASK, "dueTime": None}, {"due_date": "2025-07-20T08:30:00Z"}, {"dueTime": "09:30"}, ()),
+        # Notes and engagements.
+        ("notes", capsule.NOTE, {"title": "Hello"}, {"subject": "Hello"}, ()),
+        ("engagements", capsule.NOTE, {"subject": "Hello", "content": "Dear"}, {"subject": "Hello", "content": "Dear"}, ()),
+        ("engagements", capsule.NOTE, {"start_time": "2016-01-01T00:00:00Z"}, {"entryAt": "2016-01-01T00:00:00Z"}, ()),
+        ("engagements", capsule.NOTE, {"engagement_type": None}, {}, ()),
+        ("engagements", capsule.NOTE, {"engagement_type_id": "-1"}, {}, ()),
+        ("engagements", capsule.NOTE, {"engagement_type": "call", "engagement_type_id": "77"}, {"activityType": {"id": 77}}, ()),
+        ("engagements", {**capsule.NOTE, "activityType": None}, {"engagement_type": "note"}, {"activityType": {"id": -1}}, ()),
+        ("engagements", capsule.NOTE, {"engagement_type": "meeting"}, {"activityType": {"id": -2}}, ()),
+    ],
+)
+def test_what_is_put_beside_the_record_as_it_is(
+    model: str, now: dict[str, Any] | None, body: dict[str, Any], put: dict[str, Any], others: tuple[int, ...]
+) -> None:
+    change = CASES[model][2](sent.checked(model, body, creating=False), now)
+    assert (change.body, change.parties) == (put, others)
