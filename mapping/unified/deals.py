@@ -173,11 +173,8 @@ def _status(milestone: Body | None, where: str) -> str | None:
         return None
     if not truth(milestone, "complete", where):
         return "open"
-    return {WON: "won", LOST: "lost"}.get(_or_less(integer(milestone, "probability", where)), "closed")
-
-
-def _or_less(number: int | None) -> int:
-    return -1 if number is None else number
+    ends: dict[int | None, str] = {WON: "won", LOST: "lost"}
+    return ends.get(integer(milestone, "probability", where), "closed")
 
 
 def _number(value: Decimal | None) -> int | float | None:
