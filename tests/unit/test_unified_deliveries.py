@@ -18,6 +18,9 @@ from mapping.unified.deliveries import Message
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 VECTOR = ("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
 OTHER = "whsec_" + base64.b64encode(b"another-secret-of-32-bytes-long!").decode()
+# By hand: the first 18 bytes of the SHA-256 of `acme|crm.contact.updated|contact|7|5`, and that of `{"id":"7","name":"Zoë"}`.
+MESSAGE_ID = "msg_1xair5R2ywfeEBBvT2HG77jg"
+DIGEST = "db20036075c39c48bdd98028953a5df58f32e62850da6ae550af237a979ef724"
 RECORD: dict[str, Any] = {"id": "7", "name": "Ada", "updated_at": "2026-01-01T00:00:00Z", "tags": [{"id": "1", "name": "vip"}]}
 
 
@@ -55,6 +58,50 @@ def test_a_message_names_what_changed_and_holds_the_record_whole() -> None:
         },
     }
     assert message.covers == ("name", "tags")
+
+
+def test_every_kind_of_message_whole() -> None:
+    created = deliveries.of_record("created", "contact", "7", 5, record=RECORD, changed=["tags", "name"])
+    assert created == Message(
+        "crm.contact.created", "record:created", "contact", "7", 5, changed=("name", "tags"), record=RECORD, reason="", more={}
+    )
+    assert (created.method, created.path, created.body) == ("POST", "crm.contact.created", RECORD)
+    assert not created.silent
+    trigger = deliveries.of_trigger(created, "tag.added", {"tags": ["vip"]})
+    assert trigger == Message(
+        "trigger.tag.added",
+        "trigger",
+        "contact",
+        "7",
+        5,
+        changed=("name", "tags"),
+        record=RECORD,
+        more={"trigger": "tag.added", "tags": ["vip"]},
+    )
+    assert deliveries.document(trigger, timestamp="now") == {
+        "type": "trigger.tag.added",
+        "timestamp": "now",
+        "data": {
+            "event": "trigger",
+            "model": "contact",
+            "id": "7",
+            "version": 5,
+            "changed": ["name", "tags"],
+            "trigger": "tag.added",
+            "tags": ["vip"],
+            "record": RECORD,
+        },
+    }
+    removal = deliveries.of_removal("contact", "7", 6, reason="restricted")
+    assert removal == Message("crm.contact.deleted", "record:deleted", "contact", "7", 6, reason="restricted")
+    assert removal.covers == ("delete_reason",)
+
+
+def test_ids_and_digests_stay_as_they_are_from_one_version_to_the_next() -> None:
+    # Products keep the ids, and the relay its digests: another form would make everything new once.
+    message = deliveries.of_record("updated", "contact", "7", 5, record={}, changed=[])
+    assert deliveries.message_id("acme", message) == MESSAGE_ID
+    assert deliveries.digest("contact", {"name": "Zoë", "id": "7", "etag": "x"}) == DIGEST
 
 
 def test_a_removal_says_why_and_no_more() -> None:

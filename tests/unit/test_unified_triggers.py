@@ -13,6 +13,11 @@ NEW, BID = {"id": "opportunity:1", "name": "New"}, {"id": "opportunity:2", "name
 VIP, OLD = {"id": "1", "name": "VIP"}, {"id": "2", "name": "old"}
 JO, AL = {"id": "1", "name": "Jo"}, {"id": "2", "name": "Al"}
 
+WON_FROM_NOTHING = {
+    "opportunity.stage_changed": {"from": None, "to": BID},
+    "opportunity.won": {"from": None, "to": "won"},
+}
+
 CASES: list[tuple[str, dict[str, Any] | None, dict[str, Any], dict[str, Any]]] = [
     ("opportunity", {"stage": NEW}, {"stage": BID}, {"opportunity.stage_changed": {"from": NEW, "to": BID}}),
     ("opportunity", {"stage": NEW}, {"stage": {**NEW, "name": "renamed"}}, {}),
@@ -20,6 +25,9 @@ CASES: list[tuple[str, dict[str, Any] | None, dict[str, Any], dict[str, Any]]] =
     ("opportunity", {"status": "open"}, {"status": "lost"}, {"opportunity.lost": {"from": "open", "to": "lost"}}),
     ("opportunity", {"status": "won"}, {"status": "open"}, {"opportunity.reopened": {"from": "won", "to": "open"}}),
     ("opportunity", {"status": "open"}, {"status": "closed"}, {}),
+    ("opportunity", {"stage": BID}, {"stage": None}, {"opportunity.stage_changed": {"from": BID, "to": None}}),
+    ("opportunity", {}, {"stage": BID, "status": "won"}, WON_FROM_NOTHING),
+    ("contact", {"stage": NEW, "status": "open"}, {"stage": BID, "status": "won"}, {}),
     ("project", {"stage": None}, {"stage": BID}, {"project.moved": {"from": None, "to": BID}}),
     ("project", {"status": "open"}, {"status": "closed"}, {"project.closed": {"from": "open", "to": "closed"}}),
     ("project", {"status": "closed"}, {"status": "open"}, {"project.reopened": {"from": "closed", "to": "open"}}),
@@ -29,6 +37,11 @@ CASES: list[tuple[str, dict[str, Any] | None, dict[str, Any], dict[str, Any]]] =
     ("contact", {"tags": [OLD]}, {"tags": [OLD, VIP]}, {"tag.added": {"tags": [VIP]}}),
     ("account", {"tags": [OLD, VIP]}, {"tags": [VIP]}, {"tag.removed": {"tags": [OLD]}}),
     ("contact", {"tags": [VIP]}, {"tags": [{"id": None, "name": "vip"}]}, {}),
+    ("contact", {}, {"tags": [VIP]}, {"tag.added": {"tags": [VIP]}}),
+    ("contact", {"tags": [VIP]}, {"tags": None}, {"tag.removed": {"tags": [VIP]}}),
+    ("task", {"tags": [VIP]}, {"tags": []}, {}),
+    ("task", {"owner": None}, {"owner": AL}, {"task.owner_changed": {"from": None, "to": AL}}),
+    ("contact", {"owner": JO}, {"owner": {**JO, "name": "Joe"}}, {}),
     ("note", {"owner": JO}, {"owner": AL}, {}),
     ("contact", {"name": "Ada"}, {"name": "Eve"}, {}),
     ("contact", None, {"created_at": "2026-01-01T00:00:00Z"}, {"contact.created": {}}),

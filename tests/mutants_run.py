@@ -1,0 +1,157 @@
+"""Runs the unit tests against the mutants that mutmut made: a process that tests/mutants.py starts in its copy of the tree.
+
+mutmut could run them itself. But it collects the tests anew for every mutant, which takes nearly all of its time; it looks for
+them by their names, and where a name has letters that pytest escapes once more, it counts the failed search as a kill; and it
+measures by the clock, so that a busy machine kills mutants. Here the tests are collected once, each mutant gets a fork of that
+process, and time is what the processor spent. Each verdict is a line of a file, so that a run can go on where it was broken off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROGRESS_S: Final = 15.0
+# The processor's seconds of a mutant: this many, and so many times as many as its tests take without a change.
+LIMIT_S: Final = 3
+LIMIT_TIMES: Final = 5
+MOST_MEMORY: Final = 2 << 30
+KILLED: Final = 1
+
+
+class Mutants:
+    """A plug-in of pytest that has the collected tests run against each mutant, in place of once."""
+
+    def __init__(self, mutants: list[str], *, verdicts: Path, reached: Path, jobs: int) -> None:
+        self.mutants = mutants
+        self.verdicts = verdicts
+        self.reached = reached
+        self.jobs = jobs
+        self.failed = False
+        self.running: dict[int, str] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Notes that a test failed."""
+        self.failed = self.failed or report.failed
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """All mutants, `jobs` at once."""
+        if not self.reached.exists():
+            os.waitpid(forked(partial(self.reach, session)), 0)
+        tests = json.loads(self.reached.read_text()) if self.reached.exists() else {}
+        if not tests:
+            pytest.exit("The tests fail without any change of mapping/, or do not call it.", returncode=3)
+        items = {item.nodeid: item for item in session.items}
+        began = told = time.monotonic()
+        with self.verdicts.open("a") as written:
+            for number, mutant in enumerate(self.mutants):
+                if time.monotonic() - told > PROGRESS_S:
+                    told = time.monotonic()
+                    print(f"{told - began:6.0f} s  {number} of {len(self.mutants)} mutants", flush=True)
+                called = tests.get(mutant.rpartition("__mutmut_")[0], {})
+                if not called:
+                    print(mutant, "no tests", sep="\t", file=written, flush=True)
+                    continue
+                while len(self.running) >= self.jobs:
+                    self.ended(written.write)
+                chosen = [items[name] for name in called]
+                limit = LIMIT_S + round(LIMIT_TIMES * sum(called.values()))
+                self.running[forked(partial(self.judge, mutant, chosen, limit))] = mutant
+            while self.running:
+                self.ended(written.write)
+        return True
+
+    def ended(self, write: Callable[[str], object]) -> None:
+        """Waits for one mutant and writes what became of it."""
+        pid, status = os.wait()
+        code = os.waitstatus_to_exitcode(status)
+        # Whatever ends the process otherwise (memory, a signal) is due to the mutant as well.
+        word = {0: "survived", -signal.SIGXCPU: "timeout"}.get(code, "killed")
+        write(f"{self.running.pop(pid)}\t{word}\n")
+
+    def reach(self, session: pytest.Session) -> int:
+        """Which functions each test calls, and how long it takes: every test once, without a change."""
+        under_test("stats")
+        hits: set[str] = importlib.import_module("mutmut.state").state()._stats
+        found: dict[str, dict[str, float]] = defaultdict(dict)
+        for item in session.items:
+            hits.clear()
+            began = time.process_time()
+            if not self.passes(item):
+                print(f"This test fails without any change of mapping/: {item.nodeid}", file=sys.stderr, flush=True)
+                return KILLED
+            took = time.process_time() - began
+            for function in hits:
+                found[function][item.nodeid] = took
+        # The quickest first: most mutants die by any of them.
+        quickest = {function: dict(sorted(tests.items(), key=lambda one: one[1])) for function, tests in found.items()}
+        self.reached.write_text(json.dumps(quickest))
+        return 0
+
+    def judge(self, mutant: str, chosen: list[pytest.Item], limit: int) -> int:
+        """Runs the tests of one mutant until one of them fails."""
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+        os.dup2(1, 2)
+        under_test(mutant)
+        return 0 if all(self.passes(item) for item in chosen) else KILLED
+
+    def passes(self, item: pytest.Item) -> bool:
+        """Whether a test passes."""
+        self.failed = False
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+        return not self.failed
+
+
+def under_test(mutant: str) -> None:
+    """From now on calls of the mutated function go to this mutant."""
+    importlib.import_module("mutmut.mutation.trampoline").set_mutant_under_test(mutant)
+
+
+def forked(work: Callable[[], int]) -> int:
+    """Does it in a fork of this process, silently, with its answer as exit code; answers the fork's number."""
+    sys.stdout.flush()
+    if pid := os.fork():
+        return pid
+    code = KILLED
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = work()
+    finally:
+        # Also an exception must not come back into the copy of the loop that goes on in the parent.
+        os._exit(code)
+
+
+def main() -> int:
+    """Tries the mutants that are named in a file, one a line."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("mutants", type=Path)
+    asked.add_argument("verdicts", type=Path)
+    asked.add_argument("reached", type=Path)
+    asked.add_argument("--jobs", type=int, default=2)
+    asked.add_argument("tests", nargs="+")
+    given = asked.parse_args()
+    mutants = given.mutants.read_text().split()
+    plugin = Mutants(mutants, verdicts=given.verdicts, reached=given.reached, jobs=given.jobs)
+    return int(pytest.main(["-q", "-s", "--no-summary", "-p", "no:cacheprovider", *given.tests], plugins=[plugin]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
