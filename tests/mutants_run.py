@@ -9,6 +9,7 @@ process, and time is what the processor spent. Each verdict is a line of a file,
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import json
 import os
@@ -58,15 +59,17 @@ class Mutants:
         if not tests:
             pytest.exit("The tests fail without any change of mapping/, or do not call it.", returncode=3)
         items = {item.nodeid: item for item in session.items}
+        # Else each fork's first collection of garbage would copy all memory of this process.
+        gc.freeze()
         began = told = time.monotonic()
-        with self.verdicts.open("a") as written:
+        with self.verdicts.open("a", buffering=1) as written:
             for number, mutant in enumerate(self.mutants):
                 if time.monotonic() - told > PROGRESS_S:
                     told = time.monotonic()
                     print(f"{told - began:6.0f} s  {number} of {len(self.mutants)} mutants", flush=True)
                 called = tests.get(mutant.rpartition("__mutmut_")[0], {})
                 if not called:
-                    print(mutant, "no tests", sep="\t", file=written, flush=True)
+                    print(mutant, "no tests", sep="\t", file=written)
                     continue
                 while len(self.running) >= self.jobs:
                     self.ended(written.write)
