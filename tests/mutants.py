@@ -164,7 +164,8 @@ def verdicts(copy: Path) -> dict[str, str]:
     """Mutant -> its verdict, as far as it is known. The last line may have been broken off."""
     held = copy / "verdicts"
     lines = held.read_text().split("\n")[:-1] if held.exists() else []
-    return dict(line.split("\t") for line in lines if line.count("\t") == 1)
+    rows = [line.split("\t") for line in lines]
+    return {row[0]: row[1] for row in rows if len(row) == len(("mutant", "verdict", "test that failed"))}
 
 
 def made(folder: Path, name: str) -> list[str]:

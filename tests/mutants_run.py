@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ class Mutants:
         self.reached = reached
         self.jobs = jobs
         self.failed = False
-        self.running: dict[int, str] = {}
+        # Of each fork its mutant, and where it tells which test failed.
+        self.running: dict[int, tuple[str, int]] = {}
+        # Of each function and module the tests that killed a mutant of it, the last one at the end.
+        self.killers: dict[str, dict[str, None]] = defaultdict(dict)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Notes that a test failed."""
@@ -67,26 +71,37 @@ class Mutants:
                 if time.monotonic() - told > PROGRESS_S:
                     told = time.monotonic()
                     print(f"{told - began:6.0f} s  {number} of {len(self.mutants)} mutants", flush=True)
-                called = tests.get(mutant.rpartition("__mutmut_")[0], {})
+                function = mutant.rpartition("__mutmut_")[0]
+                called = tests.get(function, {})
                 if not called:
-                    print(mutant, "no tests", sep="\t", file=written)
+                    print(mutant, "no tests", "", sep="\t", file=written)
                     continue
                 while len(self.running) >= self.jobs:
                     self.ended(written.write)
-                chosen = [items[name] for name in called]
+                # Who killed a mutant of this function or module will likely kill this one; then the quickest first.
+                likely = [*reversed(self.killers[function]), *reversed(self.killers[module_of(mutant)])]
+                chosen = [items[name] for name in dict.fromkeys([*likely, *called]) if name in called]
+                heard, told_by = os.pipe()
                 limit = LIMIT_S + round(LIMIT_TIMES * sum(called.values()))
-                self.running[forked(partial(self.judge, mutant, chosen, limit))] = mutant
+                self.running[forked(partial(self.judge, mutant, chosen, limit, told_by))] = mutant, heard
+                os.close(told_by)
             while self.running:
                 self.ended(written.write)
         return True
 
     def ended(self, write: Callable[[str], object]) -> None:
-        """Waits for one mutant and writes what became of it."""
+        """Waits for one mutant and writes what became of it, with the test that killed it."""
         pid, status = os.wait()
-        code = os.waitstatus_to_exitcode(status)
+        mutant, heard = self.running.pop(pid)
+        with os.fdopen(heard) as told:
+            killer = told.read()
         # Whatever ends the process otherwise (memory, a signal) is due to the mutant as well.
-        word = {0: "survived", -signal.SIGXCPU: "timeout"}.get(code, "killed")
-        write(f"{self.running.pop(pid)}\t{word}\n")
+        word = {0: "survived", -signal.SIGXCPU: "timeout"}.get(os.waitstatus_to_exitcode(status), "killed")
+        write(f"{mutant}\t{word}\t{killer}\n")
+        if killer:
+            for known in (self.killers[mutant.rpartition("__mutmut_")[0]], self.killers[module_of(mutant)]):
+                known.pop(killer, None)
+                known[killer] = None
 
     def reach(self, session: pytest.Session) -> int:
         """Which functions each test calls, and how long it takes: every test once, without a change."""
@@ -107,19 +122,28 @@ class Mutants:
         self.reached.write_text(json.dumps(quickest))
         return 0
 
-    def judge(self, mutant: str, chosen: list[pytest.Item], limit: int) -> int:
-        """Runs the tests of one mutant until one of them fails."""
+    def judge(self, mutant: str, chosen: list[pytest.Item], limit: int, told_by: int) -> int:
+        """Runs the tests of one mutant until one of them fails, and tells its name."""
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
         os.dup2(1, 2)
         under_test(mutant)
-        return 0 if all(self.passes(item) for item in chosen) else KILLED
+        for item in chosen:
+            if not self.passes(item):
+                os.write(told_by, item.nodeid.encode())
+                return KILLED
+        return 0
 
     def passes(self, item: pytest.Item) -> bool:
         """Whether a test passes."""
         self.failed = False
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
         return not self.failed
+
+
+def module_of(mutant: str) -> str:
+    """`mapping.tags.x_parse__mutmut_1` -> `mapping.tags`."""
+    return mutant.rpartition(".")[0]
 
 
 def under_test(mutant: str) -> None:
@@ -153,7 +177,12 @@ def main() -> int:
     given = asked.parse_args()
     mutants = given.mutants.read_text().split()
     plugin = Mutants(mutants, verdicts=given.verdicts, reached=given.reached, jobs=given.jobs)
-    return int(pytest.main(["-q", "-s", "--no-summary", "-p", "no:cacheprovider", *given.tests], plugins=[plugin]))
+    # Which example fails, and how, concerns nobody here, and to find and to tell it would take most of the time.
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    hypothesis.settings.register_profile("mutants", hypothesis.settings.get_profile("ci"), phases=phases)
+    hypothesis.settings.load_profile("mutants")
+    quiet = ["-q", "-s", "--no-summary", "--tb=no", "--assert=plain", "-p", "no:cacheprovider"]
+    return int(pytest.main([*quiet, *given.tests], plugins=[plugin]))
 
 
 if __name__ == "__main__":
