@@ -227,3 +227,9 @@ def test_a_full_pass_is_due_when_rules_of_any_kind_of_record_change() -> None:
     for change in ({"default_location": "Shoreditch"}, {"opportunity_statuses": {"Bid": "Negotiation"}}):
         assert drift.rules_digests(ACME.model_copy(update=change)) != now
     assert drift.rules_digests(ACME.model_copy(update={"auto_sync_minutes": 5})) == now
+
+
+def test_a_person_that_moved_is_judged_by_its_new_organisation() -> None:
+    entry = judged(ACME, person(organisation=6), firm(is_in=False))
+    found = compare(person(organisation=5), entry, party_5=firm(is_in=True), party_6=firm(is_in=False))
+    assert found == drift.Finding("came in")
