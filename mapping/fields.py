@@ -81,7 +81,7 @@ def compile_field(target: str, text: str) -> OwnField:
         for node in _nodes(expression.parsed):
             _check_node(node)
     except JMESPathError as error:
-        reason = " ".join(str(error).split("\n", maxsplit=1)[0].split())
+        reason = " ".join(str(error).partition("\n")[0].split())
         raise ExpressionInvalid(f"not a JMESPath expression: {reason}", hint="See jmespath.org for the language.") from error
     except RecursionError:
         raise ExpressionInvalid("the expression is nested too deeply", hint="Use fewer brackets.") from None
@@ -190,13 +190,13 @@ def _nodes(node: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 - jmespath
     """Every node of a compiled expression, inner ones too."""
     if isinstance(node, Mapping) and "type" in node:
         yield node
-        for child in node.get("children", ()):
+        for child in node["children"]:
             yield from _nodes(child)
 
 
 def _check_node(node: Mapping[str, Any]) -> None:
     """Refuses a call that cannot work: jmespath itself would only notice at the first record."""
-    if node["type"] == "slice" and len(node["children"]) > 2 and node["children"][2] == 0:  # noqa: PLR2004 - start, stop, step
+    if node["type"] == "slice" and node["children"][2] == 0:  # start, stop, step
         raise ExpressionInvalid("a slice with step 0", hint="Leave the step out, or use 1 or -1.")
     if node["type"] != "function_expression":
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from mapping.officernd_fields import PATHS
 
@@ -35,4 +34,4 @@ def downstream_api(connection: Connection, resource: str, number: str) -> str | 
     rules = connection.officernd
     if rules is None or resource not in PATHS:
         return None
-    return f"{rules.api_url}/organizations/{quote(rules.organization, safe='')}{PATHS[resource]}/{number}"
+    return f"{rules.api_url}/organizations/{rules.organization}{PATHS[resource]}/{number}"

@@ -74,7 +74,7 @@ def _expression(value: Any) -> str:  # noqa: ANN401 - whatever stands in the fil
 
 def _known(names: Collection[str], value: str) -> str:
     if value not in names:
-        near = get_close_matches(value, names, n=1)
+        near = get_close_matches(value, names)
         hint = f'Did you mean "{near[0]}"?' if near else f"There are {', '.join(names)}."
         raise _refuse("is none of those that there are", hint)
     return value

@@ -83,7 +83,7 @@ def is_secret(key: str) -> bool:
 
 def of_pydantic(path: str, name: str, error: ValidationError, model: type[BaseModel]) -> Iterator[Fault]:
     """Every error that pydantic found in one connection's table. No value of the file is repeated."""
-    for detail in error.errors(include_url=False):
+    for detail in error.errors():
         steps = [step for step in detail["loc"] if step not in {"[key]", "every"}]
         where = ".".join([path, *map(quoted, steps)])
         yield Fault(where, *_words(detail, name, steps, model))
@@ -164,7 +164,7 @@ def _words(detail: ErrorDetails, name: str, steps: list[Any], model: type[BaseMo
         return "unknown setting", _misplaced(model, name, steps) or meant(key, _known(model, steps[:-1]))
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
-        near = get_close_matches(str(detail["input"]).strip().lower(), choices, n=1)
+        near = get_close_matches(str(detail["input"]).strip().lower(), choices)
         return f"must be one of {context['expected']}", f'Did you mean "{near[0]}"?' if near else "Write one of them in quotes."
     if kind == "missing":
         return "is missing", 'Add it, such as downstream = "officernd".' if steps == ["downstream"] else "Add it."
@@ -187,7 +187,7 @@ def _default(model: type[BaseModel], steps: list[Any]) -> str:
 def _misplaced(model: type[BaseModel], name: str, steps: list[Any]) -> str:
     """A hint for the name of a setting in another table than its own: TOML gives each line to the last header above it."""
     within, key = tuple(steps[:-1]), str(steps[-1])
-    if len(within) > 1 or (within in _TABLES and key in _known(model, list(within))):
+    if within in _TABLES and key in _known(model, list(within)):
         return ""
     home = next((table for table in _TABLES if key in _known(model, list(table))), None)
     if home is None:

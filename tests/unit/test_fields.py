@@ -118,6 +118,12 @@ def test_an_expression_that_can_never_work_is_refused_when_it_is_read(expression
     assert is_hint(raised.value.hint), raised.value.hint
 
 
+def test_the_expression_is_not_repeated_in_its_own_fault() -> None:
+    with pytest.raises(ExpressionInvalid) as raised:
+        fields.compile_field("properties.a", "alpha beta")
+    assert '"alpha beta"' not in str(raised.value)
+
+
 def test_what_may_be_written_instead_is_listed() -> None:
     with pytest.raises(ExpressionInvalid) as raised:
         fields.check_target("opportunity", "email")

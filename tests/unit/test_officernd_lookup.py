@@ -4,10 +4,29 @@ from typing import Any
 
 import pytest
 
-from mapping.officernd_lookup import Status, place, status_for
+from mapping.officernd_lookup import Status, location_by_tags, place, status_for
 from mapping.plan import Held
-from tests.unit.samples import LONDON, NEGOTIATION, SHOREDITCH, STATUSES, TOUR, context, opportunity, organisation, person
+from tests.unit.samples import (
+    LONDON,
+    NEGOTIATION,
+    SHOREDITCH,
+    STATUSES,
+    TOUR,
+    connection,
+    context,
+    opportunity,
+    organisation,
+    person,
+)
 from tests.unit.wording import is_reason
+
+
+def test_the_location_that_the_own_tags_lead_to_is_the_first_of_the_rules() -> None:
+    rules = connection(locations={"Shoreditch": ["east"], "London Bridge": ["bridge", "Hub"]})
+    assert location_by_tags(rules, organisation(tags=("hub", "EAST"))) == "Shoreditch"
+    assert location_by_tags(rules, organisation(tags=("hub",))) == "London Bridge"
+    assert location_by_tags(rules, organisation(tags=("west",))) is None
+    assert location_by_tags(rules, organisation(tags=None)) is None
 
 
 def code(found: object, names: str = "") -> str:

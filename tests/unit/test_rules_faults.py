@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from mapping.errors import RulesInvalid
 from mapping.rules import Connection
 from mapping.rules_faults import at_top, is_secret, meant, quoted
 from tests.unit.test_rules import SINGLE_FAULTS, acme, faults_of, read
 from tests.unit.wording import is_hint, is_reason
+
+UNIFIED = '[connections.acme]\ndownstream = "unified"\n[connections.acme.unified]\nurl = "https://p.example/"\n'
 
 
 @pytest.mark.parametrize(("text", "path"), [row[:2] for row in SINGLE_FAULTS], ids=[row[1] for row in SINGLE_FAULTS])
@@ -58,13 +61,32 @@ def test_every_fault_says_what_is_wrong_and_what_to_do(text: str, path: str) -> 
         (acme(above="[connections.acme.capsule]\nname = 'x'"), "capsule.name", "Known: account, api_url, auth, oauth_url."),
         (acme("[connections.acme.fields.person]\n'url' = 'a'"), "fields.person.url", "Known: address.…, "),
         (acme("[connections.acme.fields]\n'properties.a' = 'shout(a)'"), 'fields."properties.a"', "Known: abs, avg, "),
+        (acme("[connections.acme.locations]\n' ' = ['x']"), 'locations." "', "Write a name, or remove the setting."),
+        (UNIFIED + "models = ['contcts']", "unified.models.0", 'Did you mean "contacts"?'),
+        (
+            UNIFIED + "models = ['zz']",
+            "unified.models.0",
+            "There are accounts, contacts, opportunities, projects, tasks, users, ",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) and "\n" not in value and len(value) < 40 and value.isascii() else "",
 )
 def test_a_hint_tells_this_fault_from_others(text: str, path: str, hint: str) -> None:
     faults = faults_of(text)
     assert list(faults) == [f"connections.acme.{path}"]
-    assert hint in faults[f"connections.acme.{path}"].hint
+    fault = faults[f"connections.acme.{path}"]
+    assert hint in fault.hint
+    assert is_hint(fault.hint), fault.hint
+
+
+@pytest.mark.parametrize("table", ["models = ['contcts']", "triggers = ['tag.add']"])
+def test_a_word_that_there_is_not_is_a_fault(table: str) -> None:
+    (fault,) = faults_of(UNIFIED + table).values()
+    assert is_reason(fault.message), fault.message
+
+
+def test_where_nothing_can_be_advised_there_is_no_hint() -> None:
+    assert faults_of(UNIFIED + "models = []")["connections.acme.unified.models"].hint == ""
 
 
 @pytest.mark.parametrize("other", ["A / B", "a/b", "A/ B", "A  /  B"])
@@ -81,7 +103,9 @@ def test_no_value_of_the_file_stands_in_an_error_of_the_library() -> None:
 
 
 def test_an_account_that_is_no_text_is_one_fault() -> None:
-    assert list(faults_of(acme("[connections.acme.capsule]\naccount = 5"))) == ["connections.acme.capsule.account"]
+    with pytest.raises(RulesInvalid) as raised:
+        read(acme("[connections.acme.capsule]\naccount = 5"))
+    assert [fault.path for fault in raised.value.faults] == ["connections.acme.capsule.account"]
 
 
 def test_an_account_of_a_later_connection_is_checked_too() -> None:
