@@ -41,7 +41,7 @@ def definitions(bodies: Sequence[Body]) -> Definitions:
         key = name
         if names[name] > 1 and tag is not None:
             key = f"{name} ({text(tag, 'name', where)})"
-        elif names[name] > 1 and any(other.key == name for other in found.values()):
+        if any(other.key == key for other in found.values()):
             key = f"{name} ({number})"
         tag_id = None if tag is None else number_of(tag, where)
         found[number] = Definition(number, key, kind=text(one, "type", where).lower(), tag_id=tag_id)

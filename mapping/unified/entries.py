@@ -56,9 +56,7 @@ def engagement(body: object) -> dict[str, Json]:
     where = f"entry {number_of(table, 'an entry')}"
     kind = text(table, "type", where)
     activity = optional_table(table, "activityType", where)
-    word = type_word(activity, where) if activity is not None else None
-    if kind in ("email", "task"):
-        word = kind
+    word = None if activity is None or kind in ("email", "task") else type_word(activity, where)
     shared = _shared(table, where)
     return {
         **shared,

@@ -53,7 +53,7 @@ def entries(
         if differs and match.get("id") is not None:
             found.append({"id": match["id"], **differs})
     if found:
-        draft.body[key] = [*listed(draft.body, key), *found]
+        draft.body[key] = found
 
 
 def _same(key: str, value: Json, have: Json) -> bool:

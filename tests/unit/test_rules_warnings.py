@@ -52,6 +52,12 @@ def test_plain_http_is_doubted_wherever_it_stands(setting: str) -> None:
     assert list(found(text)) == [f"connections.acme.{setting}"]
 
 
+def test_a_product_beside_officernd_is_doubted() -> None:
+    assert found(good(below="[connections.acme.unified]\nurl = 'https://product.example/'")) == {
+        "connections.acme.unified": 'has no effect while downstream is "officernd" | Remove one of the two.'
+    }
+
+
 def test_a_shared_account_is_named_and_so_is_the_other_downstream() -> None:
     text = good() + '[connections.b]\ndownstream = "unified"\n[connections.b.capsule]\naccount = "acme"\nauth = "token"\n'
     doubts = found(text + '[connections.b.officernd]\norganization = "acme-spaces"')

@@ -30,6 +30,7 @@ def test_anything_else_is_no_trace(text: str) -> None:
         pytest.param(f"00-{ID}-{SPAN}-01", True, id="sampled"),
         pytest.param(f"00-{ID}-{SPAN}-00", False, id="not sampled"),
         pytest.param(f"00-{ID}-{SPAN}-03", True, id="flags of a later level"),
+        pytest.param(f"00-{ID}-{SPAN}-1f", True, id="flags with letters"),
         pytest.param(f"01-{ID}-{SPAN}-01-what.will.be", True, id="a later version with more parts"),
         pytest.param(f"cc-{ID}-{SPAN}-01", True, id="a later version without"),
     ],
@@ -70,6 +71,7 @@ def test_an_invalid_traceparent_is_none(header: str) -> None:
         pytest.param({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_SDK_DISABLED": "no"}, True, id="not switched off"),
         pytest.param({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_EXPORTER": "none"}, False, id="no exporter"),
         pytest.param({"OTEL_TRACES_EXPORTER": "console, otlp"}, True, id="the exporter by name"),
+        pytest.param({"OTEL_TRACES_EXPORTER": "console,otlp"}, True, id="the exporter by name, without a space"),
     ],
 )
 def test_spans_are_exported_only_when_the_environment_asks_for_it(environ: dict[str, str], wanted: bool) -> None:

@@ -35,6 +35,7 @@ def test_the_official_library_accepts_what_was_signed_with_either_secret(held: s
     body = orjson.dumps(deliveries.document(message, timestamp="2026-01-01T00:00:00.000Z"))
     now = int(dt.datetime.now(dt.UTC).timestamp())
     headers = deliveries.headers((SECRET, OTHER), deliveries.message_id("acme", message), now, body)
+    assert list(headers) == ["webhook-id", "webhook-timestamp", "webhook-signature"]
     assert len(headers["webhook-signature"].split(" ")) == 2
     assert Webhook(held).verify(body, headers)["data"]["record"] == RECORD
     with pytest.raises(WebhookVerificationError):

@@ -380,6 +380,16 @@ ROWS += [
         {"engagement_type": "task", "engagement_type_id": "-3", "notes": []},
     ),
     (
+        "an e-mail that was given an activity type",
+        partial(entries.engagement, {"id": 9, "type": "email", "activityType": {"id": 77, "name": "Letter"}}),
+        {"engagement_type": "email", "engagement_type_id": "77", "notes": []},
+    ),
+    (
+        "a note of the activity type of notes",
+        partial(entries.engagement, capsule.NOTE),
+        {"engagement_type": "note", "engagement_type_id": "-1", "notes": [{"id": "11"}]},
+    ),
+    (
         "a plain note is a note and an engagement",
         partial(entries.engagement, {"id": 9, "type": "note"}),
         {"engagement_type": "note", "notes": [{"id": "9"}]},
@@ -411,6 +421,11 @@ ROWS += [
         "a field that is chosen from a list or is a link",
         partial(definitions.field, {"id": 52, "type": "LINK", "options": None}, KNOWN, entity="parties", model="contact"),
         {"type": "string", "format": "url", "options": [], "name": "Contract", "label": None},
+    ),
+    (
+        "a field that was defined a moment ago",
+        partial(definitions.field, {"id": 99, "name": "New", "type": "multi"}, KNOWN, entity="parties", model="contact"),
+        {"name": "New", "label": "New", "type": "multi"},
     ),
     ("the built-in field that tells records apart", partial(definitions.built_in, "id", "string", "task"), {"is_unique": True}),
     (
@@ -586,7 +601,7 @@ def test_the_status_follows_from_the_milestone(milestone: dict[str, Any], status
 
 
 def test_a_fixed_amount_is_the_whole() -> None:
-    body = {**capsule.OPPORTUNITY, "durationBasis": "FIXED", "duration": None}
+    body = {**capsule.OPPORTUNITY, "durationBasis": "FIXED", "duration": 6}
     assert deals.opportunity(body, KNOWN)["total_amount"] == 500
 
 
@@ -597,7 +612,7 @@ def test_without_a_value_there_is_no_amount() -> None:
 
 def test_a_closed_deal_closes_on_its_closing_day() -> None:
     found = deals.opportunity({**capsule.OPPORTUNITY, "closedOn": "2015-11-12"}, KNOWN)
-    assert (found["close_date"], found["expected_close_date"]) == ("2015-11-12", "2015-10-31")
+    assert (found["close_date"], found["expected_close_date"], found["closed_on"]) == ("2015-11-12", "2015-10-31", "2015-11-12")
 
 
 def test_additional_people_are_contacts_and_additional_organisations_are_not() -> None:
@@ -672,6 +687,8 @@ def test_the_key_of_a_field_is_its_name_as_long_as_that_is_the_only_one() -> Non
         {"id": 3, "name": "Plan", "type": "date", "tag": member},
         {"id": 4, "name": "Plan"},
         {"id": 5, "name": "Size", "type": "list", "tag": lead},
+        {"id": 6, "name": "Plan", "type": "list", "tag": lead},
+        {"id": 7, "name": "Plan (Member)", "type": "link"},
     ]
     assert definitions.definitions(bodies) == Definitions(
         {
@@ -680,6 +697,8 @@ def test_the_key_of_a_field_is_its_name_as_long_as_that_is_the_only_one() -> Non
             3: Definition(3, "Plan (Member)", kind="date", tag_id=1500),
             4: Definition(4, "Plan (4)", kind=""),
             5: Definition(5, "Size", kind="list", tag_id=1499),
+            6: Definition(6, "Plan (6)", kind="list", tag_id=1499),
+            7: Definition(7, "Plan (Member) (7)", kind="link"),
         }
     )
 

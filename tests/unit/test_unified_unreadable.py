@@ -22,6 +22,7 @@ KNOWN = definitions.definitions(capsule.DEFINITIONS)
 # Entries of every list and a text under every key, so that each of them can be spoilt.
 ENTRY = {
     **capsule.EMAIL,
+    "type": "note",
     "attachments": capsule.NOTE["attachments"],
     "activityType": {"id": -1, "name": "Note"},
     "party": {**capsule.PERSON_REF, "organisation": capsule.ORGANISATION_REF},
@@ -207,6 +208,15 @@ def test_a_value_of_another_type_is_refused_with_its_key_and_record(
             partial(deals.stage, {"id": 14}, entity="opportunity", position=0, pipeline_of={"id": 1, "name": 5}),
             "`name` of opportunity stage 14 is not a text",
         ),
+        (
+            partial(deals.opportunity, OPPORTUNITY, KNOWN, milestone={"id": 1, "complete": True, "probability": "?"}),
+            "`probability` of opportunity 12 is not a whole number",
+        ),
+        (
+            partial(definitions.field, {"id": 47, "name": 5}, KNOWN, entity="parties", model="account"),
+            "`name` of custom field 47 is not a text",
+        ),
+        (partial(entries.engagement, {"id": 9, "type": "email", "activityType": {}}), "entry 9 has no usable `id`"),
         (partial(definitions.definitions, [{"id": "?"}]), "a custom field has no usable `id`"),
         (partial(definitions.definitions, [{"id": 47, "name": 5}]), "`name` of a custom field is not a text"),
         (partial(definitions.definitions, [{"id": 47, "type": 5}]), "`type` of custom field 47 is not a text"),

@@ -302,7 +302,27 @@ def test_bad_bodies_are_refused_with_every_fault(model: str, body: object, creat
             {"email_addresses": [{"email": "x@y.example"}, {"id": "5", "email": "x@y.example"}]},
             "email_addresses.1.id: there is no such entry on this record (read the record again)",
         ),
-        ("contacts", {"urls": [{"id": "106"}, {}]}, "urls.1: says nothing that could be added"),
+        (
+            "contacts",
+            {"email_addresses": [{"id": "5"}, {"id": "6"}]},
+            (
+                "email_addresses.0.id: there is no such entry on this record (read the record again); "
+                "email_addresses.1.id: there is no such entry on this record (read the record again)"
+            ),
+        ),
+        (
+            "contacts",
+            {"urls": [{"id": "106"}, {"type": "home"}, {}]},
+            "urls.1: says nothing that could be added; urls.2: says nothing that could be added",
+        ),
+        (
+            "contacts",
+            {name: [{"type": "home"}] for name in ("addresses", "email_addresses", "phone_numbers")},
+            (
+                "addresses.0: says nothing that could be added; email_addresses.0: says nothing that could be added; "
+                "phone_numbers.0: says nothing that could be added"
+            ),
+        ),
         ("contacts", {"tags": ["vip", {}]}, "tags.1: has neither a name nor an id"),
         (
             "contacts",
@@ -433,6 +453,7 @@ SENT_ADDRESS = {
     "country": "United States",
 }
 WITHOUT_LISTS = {"id": 11587, "type": "person"}
+FACEBOOK = {"websites": [{"address": "capsulecrm", "service": "FACEBOOK"}]}
 SIGNED = {**capsule.PERSON, "fields": [{"id": 1, "definition": {"id": 49, "name": "Signed"}, "value": True}]}
 ADDRESS_AS_SENT = [{"id": 12135, "city": "Chicago "}]
 HEAD = {"addresses": [{**ADDRESS_AS_SENT[0], "type": "HEAD"}]}
@@ -447,6 +468,12 @@ PARENTLESS = {name: value for name, value in capsule.TASK.items() if name not in
 OF_ORGANISATION = {**capsule.TASK, "party": capsule.ORGANISATION_REF}
 EMPLOYED = {**capsule.TASK, "party": {**capsule.PERSON_REF, "organisation": capsule.ORGANISATION_REF}}
 OF_DEAL = {**PARENTLESS, "opportunity": {"id": 12, "name": "Consulting"}}
+
+
+def one_address(**changed: str) -> dict[str, Any]:
+    """The address of the samples with another value, as one that is added."""
+    street = {"street": "847 North Rush Street\nSecond floor"}
+    return {"addresses": [{"city": "Chicago ", "state": "IL", "zip": "65629", "country": "United States", **street, **changed}]}
 
 
 @pytest.mark.parametrize(
@@ -477,6 +504,29 @@ OF_DEAL = {**PARENTLESS, "opportunity": {"id": 12, "name": "Consulting"}}
             {"websites": [{"address": "a", "service": "URL"}]},
             (),
         ),
+        ("contacts", capsule.PERSON, {"urls": [{"service": "facebook", "handle": "capsulecrm"}]}, FACEBOOK, ()),
+        ("contacts", {"websites": [{"id": 1, "service": "Skype"}]}, {"urls": [{"id": "1", "service": "skype"}]}, {}, ()),
+        ("contacts", capsule.PERSON, {"addresses": [{**SENT_ADDRESS, "state": "TX"}]}, one_address(state="TX"), ()),
+        ("contacts", capsule.PERSON, {"addresses": [{**SENT_ADDRESS, "postal_code": "1"}]}, one_address(zip="1"), ()),
+        ("contacts", capsule.PERSON, {"addresses": [{**SENT_ADDRESS, "country": "Chile"}]}, one_address(country="Chile"), ()),
+        (
+            "contacts",
+            capsule.PERSON,
+            {
+                "email_addresses": [
+                    {"id": "12134", "_delete": True},
+                    {"email": "gone@x.example", "_delete": True},
+                    {"id": "12137", "type": None},
+                ],
+                "phone_numbers": [{"id": "12136", "type": "home"}],
+            },
+            {
+                "emailAddresses": [{"id": 12134, "_delete": True}, {"id": 12137, "type": None}],
+                "phoneNumbers": [{"id": 12136, "type": "Home"}],
+            },
+            (),
+        ),
+        ("contacts", {"id": 1, "owner": {"id": True}}, {"owner": {"id": "1"}}, {"owner": {"id": 1}}, ()),
         # The website beside the list that holds it.
         (
             "accounts",
