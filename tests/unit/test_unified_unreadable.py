@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mapping.errors import UnreadableRecord
-from mapping.unified import deals, definitions, entries, parties, people, work
+from mapping.unified import deals, definitions, entries, parties, people, work, writing
 from mapping.unified.parts import Definitions
 from tests.unit import unified_samples as capsule
 
@@ -175,6 +175,18 @@ def test_a_value_of_another_type_is_refused_with_its_key_and_record(
         (
             partial(parties.contact, {**capsule.PERSON, "fields": [{"id": 1}]}, KNOWN),
             "a custom field of party 11587 has no `definition`",
+        ),
+        (
+            partial(parties.contact, {**capsule.PERSON, "fields": [{"definition": {"id": 999, "name": 5}}]}, KNOWN),
+            "`name` of party 11587 is not a text",
+        ),
+        (
+            partial(parties.contact, {**capsule.PERSON, "owner": {"id": 0}}, KNOWN),
+            "`owner` of party 11587 has no usable `id`",
+        ),
+        (
+            partial(writing.contact, {"custom_fields": {"Seats": 1}}, {"fields": [{"id": 1}]}, KNOWN),
+            "a custom field of the record has no `definition`",
         ),
         (partial(deals.additional, []), "the additional parties is not a JSON object"),
         (partial(deals.additional, {"parties": 5}), "`parties` of the additional parties is not a list"),

@@ -344,6 +344,21 @@ def test_bad_bodies_are_refused_with_every_fault(model: str, body: object, creat
             {"custom_fields": {"Signed": "yes"}},
             "custom_fields: a field of type boolean was given another type of value",
         ),
+        (
+            "contacts",
+            {"custom_fields": {"Interests": ["a"]}},
+            "custom_fields: a field of type text was given another type of value",
+        ),
+        (
+            "contacts",
+            {"custom_fields": {"Renewal (Member)": ["a"]}},
+            "custom_fields: a field of type date was given another type of value",
+        ),
+        (
+            "contacts",
+            {"custom_fields": {"Contract": ["a"]}},
+            "custom_fields: a field of type link was given another type of value",
+        ),
         ("contacts", {"custom_fields": {"Interests": 4}}, "custom_fields: a field of type text was given another type of value"),
         (
             "contacts",
