@@ -272,9 +272,7 @@ def checked(model: str, body: object, *, creating: bool, shown: Mapping[str, Any
     try:
         found = SENT[model].model_validate(body).model_dump(exclude_unset=True, by_alias=True)
     except ValidationError as error:
-        faults = tuple(
-            Fault(".".join(str(step) for step in one["loc"]) or "body", one["msg"]) for one in error.errors(include_input=False)
-        )
+        faults = tuple(Fault(".".join(str(step) for step in one["loc"]) or "body", one["msg"]) for one in error.errors())
         raise BodyInvalid(faults) from None
     if creating:
         missing = tuple(

@@ -47,6 +47,8 @@ CASES: list[tuple[str, dict[str, Any] | None, dict[str, Any], dict[str, Any]]] =
     ("contact", None, {"created_at": "2026-01-01T00:00:00Z"}, {"contact.created": {}}),
     ("contact", None, {"created_at": "2025-12-31T23:59:59Z"}, {}),
     ("user", None, {"created_at": None}, {}),
+    ("contact", None, {"created_at": None}, {}),
+    ("user", None, {"created_at": SINCE}, {}),
     ("opportunity", None, {"created_at": SINCE, "status": "won", "stage": BID}, {"opportunity.created": {}}),
 ]
 

@@ -188,6 +188,11 @@ def test_a_value_of_another_type_is_refused_with_its_key_and_record(
             partial(writing.contact, {"custom_fields": {"Seats": 1}}, {"fields": [{"id": 1}]}, KNOWN),
             "a custom field of the record has no `definition`",
         ),
+        (
+            partial(people.directory_user, {**capsule.USER, "pictureURL": None}, party={"id": 9, "pictureURL": 5}),
+            "`pictureURL` of user 1 is not a text",
+        ),
+        (partial(people.user, {"id": 1, "deleted": "?"}), "`deleted` of user 1 is neither true nor false"),
         (partial(deals.additional, []), "the additional parties is not a JSON object"),
         (partial(deals.additional, {"parties": 5}), "`parties` of the additional parties is not a list"),
         (

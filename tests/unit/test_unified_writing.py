@@ -71,6 +71,15 @@ def test_a_whole_record_sent_back_as_it_was_shown_changes_nothing(model: str) ->
     assert write(sent.checked(model, shown, creating=False, shown=shown), now).nothing
 
 
+def test_of_a_whole_record_sent_back_only_the_changed_field_is_put() -> None:
+    now, answered, write = CASES["contacts"]
+    shown = answered()
+    body = sent.checked("contacts", {**shown, "first_name": "Eve"}, creating=False, shown=shown)
+    assert write(body, now).body == {"firstName": "Eve"}
+    with pytest.raises(BodyInvalid, match=r"^frist_name: "):
+        sent.checked("contacts", {**shown, "frist_name": "Eve"}, creating=False, shown=shown)
+
+
 @pytest.mark.parametrize(
     ("model", "name"), [(model, name) for model, kind in sent.SENT.items() for name in kind.model_fields], ids=lambda value: value
 )
