@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -762,6 +763,16 @@ def test_the_etag_changes_with_the_record_and_only_with_it() -> None:
     again = parties.contact(dict(reversed(capsule.PERSON.items())), KNOWN)
     other = parties.contact({**capsule.PERSON, "jobTitle": "Director"}, KNOWN)
     assert again["etag"] == CONTACT()["etag"] != other["etag"]
+
+
+def test_the_time_zone_of_this_machine_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert work.due("2025-07-20", "09:30", "Europe/London") == "2025-07-20T08:30:00Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_an_etag_stays_as_it_is_from_one_version_to_the_next() -> None:

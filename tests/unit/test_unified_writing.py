@@ -605,6 +605,9 @@ def one_address(**changed: str) -> dict[str, Any]:
         ("projects", capsule.KASE, {"custom_fields": {"Interests": "Tea"}, "tags": ["New"]}, LABELS, ()),
         ("opportunities", capsule.OPPORTUNITY, {"custom_fields": {"Interests": "Tea"}, "tags": ["New"]}, LABELS, ()),
         # Dates, money and words of a deal or a project.
+        ("contacts", capsule.PERSON, {"description": "Tall"}, {"about": "Tall"}, ()),
+        ("opportunities", capsule.OPPORTUNITY, {"description": "Large"}, {"description": "Large"}, ()),
+        ("projects", capsule.KASE, {"description": "Long"}, {"description": "Long"}, ()),
         ("opportunities", {"closedOn": "2016-01-01"}, {"close_date": "2016-01-01"}, {}, ()),
         ("projects", {"closedOn": "2016-01-01"}, {"close_date": "2016-01-01"}, {}, ()),
         ("projects", capsule.KASE, {"close_date": "2016-01-01"}, {"expectedCloseOn": "2016-01-01"}, ()),
@@ -660,6 +663,7 @@ def one_address(**changed: str) -> dict[str, Any]:
         ("tasks", {**capsule.TASK, "status": "PENDING"}, {"status": "open"}, {}, ()),
         ("tasks", {**capsule.TASK, "status": "PENDING"}, {"status": "completed"}, {"status": "COMPLETED"}, ()),
         ("tasks", capsule.TASK, {"status": None}, {}, ()),
+        ("tasks", {**capsule.TASK, "status": "COMPLETED"}, {"status": "open"}, {"status": "OPEN"}, ()),
         ("tasks", capsule.TASK, {"completed_at": "2026-01-01T00:00:00Z"}, {"completedAt": "2026-01-01T00:00:00Z"}, ()),
         ("tasks", capsule.TASK, {"owner": {"id": "7"}}, {"owner": {"id": 7}}, ()),
         ("tasks", {**capsule.TASK, "dueTime": "09:30:00"}, {"due_date": "2025-07-20T08:30:00Z"}, {}, ()),
