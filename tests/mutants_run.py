@@ -181,7 +181,7 @@ def main() -> int:
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     hypothesis.settings.register_profile("mutants", hypothesis.settings.get_profile("ci"), phases=phases)
     hypothesis.settings.load_profile("mutants")
-    quiet = ["-q", "-s", "--no-summary", "--tb=no", "--assert=plain", "-p", "no:cacheprovider"]
+    quiet = ["-qq", "-s", "--no-summary", "--tb=no", "--assert=plain", "-p", "no:cacheprovider"]
     return int(pytest.main([*quiet, *given.tests], plugins=[plugin]))
 
 

@@ -224,7 +224,7 @@ def _one_parent(draft: Draft, *, required: bool) -> None:
         one = value[0] if isinstance(value, list) and value else value
         if isinstance(one, Mapping):
             number = bare(one["id"])
-            if key == "party" and number != nested_id(draft.current, "party") and _is_its_organisation(draft, number):
+            if key == "party" and _is_its_organisation(draft, number):
                 continue
             if wanted.get(key, number) != number:
                 draft.fault(name, "only one of account and contact can be its parent")

@@ -487,6 +487,7 @@ WEBSITE = {"websites": [{"id": 107, "address": "http://www.zestia.com/"}]}
 SECOND = {"websites": [{"id": 2, "address": "a"}]}
 VIP_OFF = {"tags": [{"id": 1200, "_delete": True}]}
 LABELS = {"fields": [{"definition": {"id": 926886}, "value": "Tea"}], "tags": [{"name": "New"}]}
+MUCH = {"value": {"amount": "much", "currency": "GBP"}}
 NO_VALUE = {"value": None}
 PARENTLESS = {name: value for name, value in capsule.TASK.items() if name not in ("party", "opportunity", "kase")}
 OF_ORGANISATION = {**capsule.TASK, "party": capsule.ORGANISATION_REF}
@@ -629,6 +630,7 @@ def one_address(**changed: str) -> dict[str, Any]:
         ("opportunities", {"value": None}, {"currency": "EUR"}, {}, ()),
         ("opportunities", {"value": {"currency": "EUR"}}, {"amount": 0.1}, {"value": {"amount": 0.1, "currency": "EUR"}}, ()),
         ("opportunities", {"value": {"amount": "500.00", "currency": "EUR"}}, {"amount": 500.0}, {}, ()),
+        ("opportunities", {"value": {"amount": "much", "currency": "EUR"}}, {"currency": "GBP"}, MUCH, ()),
         ("opportunities", {"value": {"amount": 500, "currency": "EUR"}}, {"currency": None, "amount": None}, NO_VALUE, ()),
         # Parties of a deal.
         ("opportunities", None, {"contact": [{"id": "1"}, {"id": "2"}], "account": {"id": "9"}}, {"party": {"id": 1}}, (2,)),
@@ -652,6 +654,7 @@ def one_address(**changed: str) -> dict[str, Any]:
         ("tasks", EMPLOYED, {"account": {"id": "892"}}, {}, ()),
         ("tasks", EMPLOYED, {"account": {"id": "892"}, "contact": []}, {"party": None}, ()),
         ("tasks", EMPLOYED, {"account": {"id": "892"}, "project": {"id": "5"}}, {"party": None, "kase": {"id": 5}}, ()),
+        ("tasks", EMPLOYED, {"account": None, "contact": [{"id": "892"}]}, {}, ()),
         ("tasks", OF_ORGANISATION, {"contact": []}, {}, ()),
         ("tasks", OF_ORGANISATION, {"account": None}, {"party": None}, ()),
         ("tasks", OF_ORGANISATION, {"account": {"id": "892"}, "contact": []}, {}, ()),
@@ -684,3 +687,7 @@ def test_what_is_put_beside_the_record_as_it_is(
 ) -> None:
     change = CASES[model][2](sent.checked(model, body, creating=False), now)
     assert (change.body, change.parties) == (put, others)
+
+
+def test_a_whole_amount_is_written_without_a_point() -> None:
+    assert repr(plan("opportunities", {"amount": 600.0})) == "{'value': {'amount': 600, 'currency': 'GBP'}}"
