@@ -193,6 +193,14 @@ def test_a_value_of_another_type_is_refused_with_its_key_and_record(
             "`pictureURL` of user 1 is not a text",
         ),
         (partial(people.user, {"id": 1, "deleted": "?"}), "`deleted` of user 1 is neither true nor false"),
+        (
+            partial(deals.opportunity, {**OPPORTUNITY, "closedOn": None, "expectedCloseOn": 5}, KNOWN),
+            "`expectedCloseOn` of opportunity 12 is not a text",
+        ),
+        (
+            partial(work.project, {**KASE, "closedOn": None, "expectedCloseOn": 5}, KNOWN),
+            "`expectedCloseOn` of kase 5588202 is not a text",
+        ),
         (partial(deals.additional, []), "the additional parties is not a JSON object"),
         (partial(deals.additional, {"parties": 5}), "`parties` of the additional parties is not a list"),
         (
