@@ -67,6 +67,8 @@ def main() -> int:
     asked.add_argument("--minutes", type=float, default=120.0, help="after this time it is broken off; the next run goes on")
     asked.add_argument("--show", action="store_true", help="run nothing, print what is known so far")
     given = asked.parse_args()
+    # So that the runner, which has a session of its own, is ended as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     there = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "mapping").rglob("*.py"))
     every = [name for name in there if name not in LEFT_OUT]
     for name in given.files:
