@@ -83,6 +83,11 @@ class DataStore:
         self._use_clean_stop()
         return self._server.url
 
+    @property
+    def well(self) -> bool:
+        """Whether nothing is to be done for it: it runs, or is not ours."""
+        return self._server is None or (self._server.process is not None and self._server.process.poll() is None)
+
     def tend(self) -> None:
         """Starts the embedded server again, over the same data and on the same port, if it died."""
         server = self._server

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import signal
 import socket
 import sys
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from workers.settings import Settings
 
 TICK: Final = 0.1
+# How long `up` sleeps when all runs: a child's end or a signal wakes it.
+REST: Final = 5.0
 # How long a start waits for the guard of a killed run to end that run's processes.
 PREDECESSOR_SECONDS: Final = 20.0
 ORDER: Final = (("web", "console"), ("clock",), ("worker", "solo"))
@@ -122,7 +125,8 @@ def _watch(settings: Settings, store: DataStore, children: Mapping[str, Child], 
             announced = True
             screen.line("up", f"the receiver listens at http://{host}:{settings.web_port}; Ctrl-C stops everything")
             screen.line("up", f"the console is at {settings.console_base}")
-        time.sleep(TICK)
+        settled = announced and store.well and all(child.running for child in children.values())
+        signals.wait(REST if settled else TICK)
 
 
 def _end(children: Mapping[str, Child], screen: Screen, signals: _Signals) -> bool:
@@ -144,12 +148,24 @@ def _end(children: Mapping[str, Child], screen: Screen, signals: _Signals) -> bo
 
 
 class _Signals:
-    """Counts the signals that ask for an end. A handler only counts: it may run between any two steps of the program."""
+    """Counts the signals that ask for an end. A handler only counts: it may run between any two steps of the program.
+
+    Each signal, that of a child's end too, leaves a byte in a pipe, so none falls between a look and the wait that follows it.
+    """
 
     def __init__(self) -> None:
         self.asked = 0
+        self._woken, waker = os.pipe()
+        os.set_blocking(waker, False)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._ask)
+        signal.signal(signal.SIGCHLD, lambda _, __: None)  # a signal without a handler leaves no byte
+
+    def wait(self, seconds: float) -> None:
+        """Until the next signal, or for `seconds`."""
+        if select.select([self._woken], [], [], seconds)[0]:
+            os.read(self._woken, 4096)
 
     def _ask(self, _: int, __: FrameType | None) -> None:
         self.asked += 1
