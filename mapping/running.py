@@ -1,4 +1,4 @@
-"""Which processes run: each of them says so every second, with its part in the whole and its version.
+"""Which processes run: each of them says so every few seconds, with its part in the whole and its version.
 
 This is for people to look at (`status`, metrics). What decides about leases is another sign of life, `relay:procs`.
 """
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 RUNNING: Final = key("running")  # hash process -> `ms part version`; ms of Redis' clock, of the last sign of life
 PARTS: Final = ("web", "worker", "solo", "clock", "console")
+SIGN_S: Final = 3
+"""Seconds between two signs of life."""
 ALIVE_MS: Final = 10_000
-"""Who said nothing for longer does not run: ten signs of life are missing."""
+"""Who said nothing for longer does not run: three signs of life are missing."""
 
 SIGN: Final = r"""
 -- sign process part version -> 1; without a part: it ends in good order. Who was silent for an hour is forgotten

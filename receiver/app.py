@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import time
 from typing import TYPE_CHECKING, Final
 
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from mapping.running import SIGN
+from mapping.running import SIGN, SIGN_S
 from mapping.scripts import SCRIPTS
 from receiver import counts, letters
 from receiver.admit import Admission
@@ -84,16 +86,19 @@ def build(
     )
 
     async def every_second() -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
+        for tick in itertools.count():
+            # Together with the other processes of this machine (workers/beat.py); a moment later, never a moment before.
+            await asyncio.sleep(1.005 * TICK_S - time.monotonic() % TICK_S)
             refusals.flush()
             cut_slow_senders()
             if reload is not None and (changed := reload()) is not None:
                 hooks.take_over(changed)
-            shelter.look()
+            if tick % SIGN_S == 0:
+                shelter.look()
             if not shelter.away:
                 await tally.flush(store)
-                await signs.give()
+                if tick % SIGN_S == 0:
+                    await signs.give()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

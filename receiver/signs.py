@@ -18,7 +18,7 @@ PART: Final = "web"
 
 
 class Signs:
-    """Says every second that this process runs, and at its end that it ends in good order."""
+    """Says every SIGN_S seconds that this process runs, and at its end that it ends in good order."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -283,6 +283,17 @@ class Agenda:
         answer = self._run("sweep", counts_from_ms, SILENCE_MS)
         return {answer[i].decode(): int(answer[i + 1]) for i in range(0, len(answer), 2)}
 
+    def due_in_ms(self) -> int | None:
+        """How long until a record that waits for a moment of its own is due; None when none waits, 0 or less when one is late."""
+        try:
+            pipe = self.client.pipeline(transaction=False)
+            pipe.zrange(key("due"), 0, 0, withscores=True)
+            pipe.time()
+            first, (seconds, micros) = pipe.execute()
+        except redis.RedisError as error:
+            raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
+        return int(first[0][1]) - (seconds * 1000 + micros // 1000) if first else None
+
     def heartbeat(self, proc: str) -> int:
         """A sign of life of this process; returns Redis' clock in ms."""
         return int(self._run("heartbeat", proc))

@@ -23,6 +23,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.errors import ConnectionClosed, DecodeError
 
 from mapping.agenda import DRAMATIQ_NAMESPACE, LANES, key
+from workers.beat import until_beat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,7 +87,9 @@ class BellConsumer(dramatiq_redis._RedisConsumer):  # noqa: SLF001 - overridable
                     return None
                 self.message_cache = self.broker.do_fetch(self.queue_name, free)
                 if not self.message_cache:
-                    self.broker.client.blpop([key(f"wake:{self.queue_name}")], timeout=self.timeout / 1000)
+                    patience = until_beat(self.timeout / 1000)
+                    if self.broker.client.blpop([key(f"wake:{self.queue_name}")], timeout=patience) is None:
+                        return None  # the next call begins with a fetch: a bell whose wake was lost waits for no other
                     self.message_cache = self.broker.do_fetch(self.queue_name, free)
             while self.message_cache:
                 data = self.message_cache.pop(0)

@@ -1,4 +1,8 @@
-"""The clock (`capsule-relay clock`): four times a second a sweep of the agenda, for ever, whatever Redis does meanwhile.
+"""The clock (`capsule-relay clock`): sweeps the agenda for ever, whatever Redis does meanwhile.
+
+Once a second, which heals what was lost within that time; when a record that waits becomes due; and four times a second while
+sweeps find something to do. So a record whose moment was set after the last sweep waits at most a second longer than its being
+set, and every other no longer than its moment.
 
 Running two is harmless, and so is a late or a missed round: everything that a sweep does is safe to repeat. Reconciles that
 are due run in a thread beside the sweeps (`workers/schedule.py`); so does the hook guard its turn.
@@ -10,6 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from workers.beat import until_beat
 from workers.errors import QueueAway
 from workers.guard import HookGuard
 from workers.schedule import Reconciles
@@ -20,7 +25,8 @@ if TYPE_CHECKING:
     from workers.services import Services
     from workers.settings import Settings
 
-SWEEP_SECONDS: Final = 0.25  # a record that waits for a moment of its own waits no longer than this beyond it
+BUSY_SECONDS: Final = 0.25
+IDLE_SECONDS: Final = 1.0
 
 
 class Clock:
@@ -55,6 +61,17 @@ class Clock:
             log.info("sweep", **notable)
         return swept
 
+    def rest(self, swept: dict[str, int]) -> float:
+        """Seconds until the next sweep, by what the last one did."""
+        if not swept or any(swept.values()):
+            return BUSY_SECONDS
+        try:
+            due_ms = self.services.agenda.due_in_ms()
+        except QueueAway:
+            return BUSY_SECONDS  # the sweep says so
+        idle = until_beat(IDLE_SECONDS)
+        return idle if due_ms is None else min(max(due_ms / 1000, 0.0), idle)
+
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Sweeps until `stop` is set."""
@@ -67,10 +84,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
     guard.start()
     try:
         while not stop.is_set():
-            began = time.monotonic()
-            clock.tick()
             signs.give()
-            stop.wait(max(0.0, SWEEP_SECONDS - (time.monotonic() - began)))
+            stop.wait(clock.rest(clock.tick()))
     finally:
         services.stopping.set()
         reconciles.join(1.0)

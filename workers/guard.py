@@ -14,6 +14,7 @@ import redis
 
 from mapping.errors import MappingError
 from workers.accounts import HOOKS_TROUBLE, owners, sharing
+from workers.beat import until_beat
 from workers.errors import Misconfigured, QueueAway, WorkerError
 from workers.flows import subscribe
 
@@ -44,7 +45,7 @@ class HookGuard:
                 for owner in signed_in:
                     self.compare(owner)
                 due = time.monotonic() + self.every_s
-            self.services.stopping.wait(min(TOKEN_SECONDS, self.every_s))
+            self.services.stopping.wait(min(until_beat(TOKEN_SECONDS), self.every_s))
 
     def _keep_signed_in(self, owner: str) -> bool:
         """Asks for the token, which refreshes it when its time has come, work or not. False without OAuth or a token."""

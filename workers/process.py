@@ -5,13 +5,15 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dramatiq.middleware import Middleware
 
+from workers.beat import until_beat
 from workers.errors import QueueAway
 from workers.signs import Signs
 
@@ -39,6 +41,30 @@ def die_with_parent() -> None:
         os._exit(WATCHDOG_STATUS)
 
 
+class WorkQueue(queue.PriorityQueue[Any]):
+    """Dramatiq's queue between its consumers and its threads, in which idle threads sleep until there is work.
+
+    Dramatiq has each of them look once a second whether it is to end. Here that begins with `wake`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._awake = False
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401 - as in the base
+        """The next item; while nobody has called `wake`, an empty queue is waited for longer than `timeout`."""
+        if block and timeout is not None:
+            with self.not_empty:
+                self.not_empty.wait_for(lambda: self._awake or self._qsize())
+        return super().get(block, timeout)
+
+    def wake(self) -> None:
+        """From now on `get` keeps to its `timeout`."""
+        with self.not_empty:
+            self._awake = True
+            self.not_empty.notify_all()
+
+
 class ProcessLife(Middleware):
     """Starts and ends what a worker process needs beside its threads. `look` is called with each beat."""
 
@@ -53,6 +79,10 @@ class ProcessLife(Middleware):
         die_with_parent()
         self.services.start()
 
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - Dramatiq's signature
+        """Before there are threads that would ask the queue."""
+        worker.work_queue = WorkQueue()
+
     def after_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Starts the thread that beats and watches."""
         part = "solo" if set(worker.consumers) == {"solo"} else "worker"
@@ -60,7 +90,7 @@ class ProcessLife(Middleware):
         threading.Thread(target=self._beat, args=(worker,), name="heartbeat", daemon=True).start()
 
     def _beat(self, worker: Worker) -> None:
-        while not self.ended.wait(BEAT_SECONDS):
+        while not self.ended.wait(until_beat(BEAT_SECONDS)):
             self.look()
             if self.signs is not None:
                 self.signs.give()
@@ -78,8 +108,10 @@ class ProcessLife(Middleware):
                 os._exit(WATCHDOG_STATUS)
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - Dramatiq's signature
-        """Runs that have not yet written hand their record back."""
+        """Runs that have not yet written hand their record back; threads without work see that they are to end."""
         self.services.stopping.set()
+        if isinstance(worker.work_queue, WorkQueue):
+            worker.work_queue.wake()
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - Dramatiq's signature
         """Everything has ended: the last counters, and the connections."""

@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import redis
 
-from mapping.running import SIGN
+from mapping.running import SIGN, SIGN_S
+from workers.beat import until_beat
 from workers.errors import QueueAway
 from workers.version import VERSION
 
 if TYPE_CHECKING:
     from workers.counts import Counts
-
-BEAT_SECONDS: Final = 1.0
 
 
 class Signs:
@@ -27,13 +26,14 @@ class Signs:
         self.part = part
         self._client = client
         self._sign = client.register_script(SIGN)
-        self._next = 0.0
+        self._given = -1
 
     def give(self) -> None:
-        """Says that this process runs, at most once a second. A Redis that is away is no matter: others say so."""
-        if time.monotonic() < self._next:
+        """Says that this process runs, at most once in SIGN_S. A Redis that is away is no matter: others say so."""
+        beat = int(time.monotonic() // SIGN_S)
+        if beat == self._given:
             return
-        self._next = time.monotonic() + BEAT_SECONDS
+        self._given = beat
         with contextlib.suppress(redis.RedisError):
             self._sign(args=[self.proc, self.part, VERSION])
 
@@ -46,7 +46,7 @@ class Signs:
         """Gives signs of life and hands on the counters from a thread of its own, until the process is to stop."""
 
         def beat() -> None:
-            while not stopping.wait(BEAT_SECONDS):
+            while not stopping.wait(until_beat(SIGN_S)):
                 self.give()
                 with contextlib.suppress(QueueAway):
                     counts.flush()
