@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from receiver import log, slow, tracing
 from receiver.app import build
+from receiver.calm import calm
 from receiver.rules_watch import RulesWatch
 from receiver.settings import SettingsInvalid, load
 
@@ -28,6 +29,7 @@ def app() -> ASGIApp:
     log.configure(os.environ.get("RELAY_LOG_FORMAT", ""), os.environ.get("RELAY_LOG_LEVEL", ""))
     log.tame_uvicorn()
     slow.watch()
+    calm()
     environ = dict(os.environ)
     watch = RulesWatch(environ)  # before the file is read: a change in between is then seen as one
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from workers import tracing
 from workers.console.app import build
+from workers.console.calm import calm
 from workers.log import configure
 from workers.services import build as build_services
 from workers.settings import SettingsInvalid, load
@@ -29,4 +30,5 @@ def app() -> ASGIApp:
         raise SystemExit(2) from None
     configure(settings.log_format, settings.log_level, process="console")
     tracing.start(os.environ, process="console")
+    calm()
     return build(build_services(settings))
