@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import orjson
-import redis
 import typer
 
 from mapping.keys import hook_owner, hook_path, hook_token
@@ -74,9 +73,9 @@ def _words() -> Iterator[None]:
         _fail(str(error), error.hint)
     except EmbeddedServerFailed as error:
         _fail(str(error), "")
-    except (QueueAway, redis.RedisError) as error:
-        _fail(f"the data store does not answer ({type(error).__name__})", "Is `capsule-relay up` running? Is REDIS_URL right?")
     except WorkerError as error:
+        if isinstance(error, QueueAway):
+            _fail_away(error)
         _fail(str(error), error.advice)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -84,6 +83,16 @@ def _words() -> Iterator[None]:
         # The reader of a pipe has gone away; the flush at the interpreter's end must not complain about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        # Not loaded here, so that `up` starts without it; a command that never loaded it cannot have its errors.
+        redis = sys.modules.get("redis")
+        if redis is None or not isinstance(error, redis.RedisError):
+            raise
+        _fail_away(error)
+
+
+def _fail_away(error: Exception) -> NoReturn:
+    _fail(f"the data store does not answer ({type(error).__name__})", "Is `capsule-relay up` running? Is REDIS_URL right?")
 
 
 def _say_faults(faults: tuple[Fault, ...]) -> None:

@@ -6,11 +6,9 @@ import contextlib
 import os
 import socket
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+import hiredis
 
 from mapping.agenda import key
 from mapping.scripts import SCRIPTS
@@ -18,6 +16,7 @@ from workers.embedded import EmbeddedServer, EmbeddedServerFailed, free_port
 from workers.supervise import FIRST_PAUSE, LONGEST_PAUSE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from workers.settings import Settings
@@ -28,6 +27,8 @@ BORN: Final = key("born")
 FSYNC_MS: Final = 3000  # the append-only file reaches the disk every second
 PORT_FILE: Final = "redis-port"
 ORPHAN_SECONDS: Final = 5.0
+SOCKET_SECONDS: Final = 5.0
+AWAY: Final = (OSError, hiredis.HiredisError, ValueError)  # it is gone, it refuses, or it is no data store
 
 
 class UpFailed(Exception):
@@ -123,12 +124,12 @@ class DataStore:
         """
         if self._server is None:
             return
-        with contextlib.suppress(redis.RedisError), _client(self._server.url) as client:
-            client.eval(SCRIPTS["hello"], 0)
-            written = client.execute_command("WAITAOF", 1, 0, FSYNC_MS)
+        with contextlib.suppress(*AWAY), _asking(self._server.port) as ask:
+            ask("EVAL", SCRIPTS["hello"], 0)
+            written = ask("WAITAOF", 1, 0, FSYNC_MS)
             if not (isinstance(written, list) and written[0] == 1):
-                client.delete(BORN)
-                client.eval(SCRIPTS["hello"], 0)
+                ask("DEL", BORN)
+                ask("EVAL", SCRIPTS["hello"], 0)
 
     def _tell_guard(self, server: EmbeddedServer) -> None:
         if server.process is not None:
@@ -138,9 +139,9 @@ class DataStore:
         if self._server is None:
             return
         # Without a note the next start is more careful than it need be, and nothing else; so a failure ends nothing.
-        with contextlib.suppress(redis.RedisError), _client(self._server.url) as client:
-            seconds, micros = client.time()
-            client.set(CLEAN_STOP, seconds * 1000 + micros // 1000 - before_ms)
+        with contextlib.suppress(*AWAY), _asking(self._server.port) as ask:
+            seconds, micros = map(int, ask("TIME"))
+            ask("SET", CLEAN_STOP, seconds * 1000 + micros // 1000 - before_ms)
 
 
 def _noted_port(data_dir: Path) -> int | None:
@@ -154,20 +155,38 @@ def _end_orphan(data_dir: Path, screen: Screen) -> None:
     port = _noted_port(data_dir)
     if port is None or not listens("127.0.0.1", port):
         return
-    with contextlib.suppress(redis.RedisError), _client(f"redis://127.0.0.1:{port}/0") as client:
-        directory = client.config_get("dir").get("dir", "")
-        if os.path.realpath(directory) == os.path.realpath(data_dir / "valkey"):
+    with contextlib.suppress(*AWAY), _asking(port) as ask:
+        _, directory = ask("CONFIG", "GET", "dir")
+        if os.path.realpath(directory) == os.path.realpath(os.fsencode(data_dir / "valkey")):
             screen.line("up", "ending the data store that an earlier run has left behind")
-            client.shutdown(nosave=True)
+            with contextlib.suppress(ConnectionError):
+                ask("SHUTDOWN", "NOSAVE")  # it ends instead of answering
             deadline = time.monotonic() + ORPHAN_SECONDS
             while listens("127.0.0.1", port) and time.monotonic() < deadline:
                 time.sleep(0.05)
 
 
-def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
-        url, decode_responses=True, socket_timeout=5, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
-    )
+@contextlib.contextmanager
+def _asking(port: int) -> Iterator[Callable[..., Any]]:
+    """A few words with a server on this machine. To load a client for them would be a third of the way to the first start.
+
+    Raises:
+        OSError, hiredis.HiredisError: those of AWAY, as the function that this gives does.
+    """
+    with socket.create_connection(("127.0.0.1", port), timeout=SOCKET_SECONDS) as link:
+        reader = hiredis.Reader()
+
+        def ask(*words: str | int) -> Any:  # noqa: ANN401 - each command answers in its own shape
+            link.sendall(hiredis.pack_command(cast("tuple[Any, ...]", words)))
+            while (answer := reader.gets()) is False:  # not there as a whole yet
+                if not (more := link.recv(65_536)):
+                    raise ConnectionError("the data store ended the connection")
+                reader.feed(more)
+            if isinstance(answer, hiredis.HiredisError):
+                raise answer
+            return answer
+
+        yield ask
 
 
 def listens(host: str, port: int) -> bool:
