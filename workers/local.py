@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 TICK: Final = 0.1
 # How long `up` sleeps when all runs: a child's end or a signal wakes it.
 REST: Final = 5.0
+# How long the others leave the processors to the receiver at the start. A delivery cannot wait; work that waits is kept.
+HEAD_START: Final = 2.0
 # How long a start waits for the guard of a killed run to end that run's processes.
 PREDECESSOR_SECONDS: Final = 20.0
 ORDER: Final = (("web", "console"), ("clock",), ("worker", "solo"))
@@ -116,11 +118,13 @@ def _run(settings: Settings, environ: Mapping[str, str], guard: Guard, signals: 
 def _watch(settings: Settings, store: DataStore, children: Mapping[str, Child], screen: Screen, signals: _Signals) -> None:
     """Starts the children and what dies again, until a signal asks for the end."""
     announced = False
+    began = time.monotonic()
     host = "127.0.0.1" if settings.web_host in {"0.0.0.0", "::"} else settings.web_host  # noqa: S104 - compared, not bound
     while not signals.asked:
         store.tend()
-        for child in children.values():
-            child.tend()
+        for name, child in children.items():
+            if name == "web" or announced or time.monotonic() - began > HEAD_START:
+                child.tend()
         if not announced and listens(host, settings.web_port):
             announced = True
             screen.line("up", f"the receiver listens at http://{host}:{settings.web_port}; Ctrl-C stops everything")
