@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 SILENCE_MS: Final = 5_000  # reference/agenda.md §9.1: a process that gave no sign of life for so long is dead
 SOCKET_SECONDS: Final = 5.0
 CONNECT_SECONDS: Final = 2.0
+NEXT_DUE: Final = r"""
+-- next_due -> ms until the first record of `due`; nil without one. It changes nothing, so it is no step of the protocol
+local first = redis.call('ZRANGE', 'relay:due', 0, 0, 'WITHSCORES')[2]
+if not first then return false end
+local t = redis.call('TIME')
+return string.format('%.0f', tonumber(first) - t[1] * 1000 - math.floor(t[2] / 1000))
+"""
 
 
 def connect(url: str) -> redis.Redis:
@@ -117,7 +124,7 @@ class Agenda:
     def __init__(self, client: redis.Redis, timing: Timing, *, texts: Mapping[str, str] = SCRIPTS) -> None:
         self.client = client
         self.timing = timing
-        self._scripts = {name: client.register_script(text) for name, text in texts.items()}
+        self._scripts = {name: client.register_script(text) for name, text in {**texts, "next_due": NEXT_DUE}.items()}
 
     def _run(self, name: str, *args: str | int | bytes) -> Any:  # noqa: ANN401 - each script answers in its own shape
         try:
@@ -285,14 +292,8 @@ class Agenda:
 
     def due_in_ms(self) -> int | None:
         """How long until a record that waits for a moment of its own is due; None when none waits, 0 or less when one is late."""
-        try:
-            pipe = self.client.pipeline(transaction=False)
-            pipe.zrange(key("due"), 0, 0, withscores=True)
-            pipe.time()
-            first, (seconds, micros) = pipe.execute()
-        except redis.RedisError as error:
-            raise QueueAway(f"Redis did not answer: {type(error).__name__}") from error
-        return int(first[0][1]) - (seconds * 1000 + micros // 1000) if first else None
+        left = self._run("next_due")
+        return None if left is None else int(left)
 
     def heartbeat(self, proc: str) -> int:
         """A sign of life of this process; returns Redis' clock in ms."""

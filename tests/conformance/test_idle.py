@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from redis.exceptions import ConnectionError as Cut
 
 from mapping.agenda import RecordKey, key
 from workers.agenda import Agenda, Timing, connect
@@ -87,15 +86,6 @@ def test_a_data_store_that_is_away_is_looked_for_often() -> None:
     made = clock(Away())
     assert made.rest({}) == BUSY_SECONDS
     assert made.rest(NOTHING) == BUSY_SECONDS
-
-
-def test_the_agenda_says_so_when_the_data_store_is_away(agenda: Agenda, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cut(**_: Any) -> Any:
-        raise Cut
-
-    monkeypatch.setattr(agenda.client, "pipeline", cut)
-    with pytest.raises(QueueAway):
-        agenda.due_in_ms()
 
 
 @pytest.fixture
