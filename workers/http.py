@@ -16,6 +16,7 @@ import threading
 from typing import TYPE_CHECKING, Final, Self
 
 import httpx
+import uvloop
 
 from workers.answers import Answer
 from workers.errors import Misconfigured, NoAnswer, SystemDown
@@ -52,14 +53,14 @@ class Http:
         counted: Callable[[str, str], None] | None = None,
         resolve: Callable[[str, int], Awaitable[Sequence[str]]] | None = None,
     ) -> None:
-        self._user_agent = user_agent
+        self._headers = {"User-Agent": user_agent, "Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
         self._resolve = resolve or addresses
-        self._pinned: dict[tuple[str, int], httpx.AsyncClient] = {}
+        self._pinned: dict[tuple[str, int], httpx.AsyncHTTPTransport] = {}
         self._counted = counted
         self._pool_size = pool_size
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._client: httpx.AsyncClient | None = None
+        self._transport: httpx.AsyncHTTPTransport | None = None
 
     def start(self) -> None:
         """Starts the thread and its loop; a second call changes nothing."""
@@ -68,21 +69,17 @@ class Http:
         # Its lines at INFO name whole addresses, and a query string may hold an e-mail address.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(self._loop,), name="http", daemon=True)
         self._thread.start()
-        self._client = self._make_client()
+        self._transport = self._make_transport()
 
-    def _make_client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            headers={"User-Agent": self._user_agent, "Accept": "application/json"},
-            follow_redirects=False,
-            trust_env=False,
-            timeout=None,  # noqa: S113 - asyncio.timeout in _call bounds the whole call
-            limits=httpx.Limits(
-                max_connections=self._pool_size, max_keepalive_connections=self._pool_size, keepalive_expiry=KEEP_ALIVE_S
-            ),
+    def _make_transport(self) -> httpx.AsyncHTTPTransport:
+        """A pool of connections: httpx without its client, whose redirects, cookies and sign-ins are not for us."""
+        limits = httpx.Limits(
+            max_connections=self._pool_size, max_keepalive_connections=self._pool_size, keepalive_expiry=KEEP_ALIVE_S
         )
+        return httpx.AsyncHTTPTransport(trust_env=False, limits=limits)
 
     @staticmethod
     def _run(loop: asyncio.AbstractEventLoop) -> None:
@@ -91,12 +88,12 @@ class Http:
 
     def close(self) -> None:
         """Closes the connections and ends the thread. Calls under way fail with NoAnswer."""
-        loop, thread, client = self._loop, self._thread, self._client
-        if loop is None or thread is None or client is None:
+        loop, thread, transport = self._loop, self._thread, self._transport
+        if loop is None or thread is None or transport is None:
             return
-        self._loop = self._thread = self._client = None
-        clients, self._pinned = [client, *self._pinned.values()], {}
-        asyncio.run_coroutine_threadsafe(_finish(clients), loop).result(GRACE_S)
+        self._loop = self._thread = self._transport = None
+        transports, self._pinned = [transport, *self._pinned.values()], {}
+        asyncio.run_coroutine_threadsafe(_finish(transports), loop).result(GRACE_S)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(GRACE_S)
         loop.close()
@@ -134,18 +131,18 @@ class Http:
             NoAnswer: something was sent and no whole answer of an acceptable size came back in time.
             Misconfigured: the address is not one that can be called.
         """
-        loop, client = self._loop, self._client
-        if loop is None or client is None:
+        loop, transport = self._loop, self._transport
+        if loop is None or transport is None:
             raise RuntimeError("Http.start() was not called, or close() was.")
         sent = threading.Event()
         request = _Request(
             method,
             url,
-            headers=dict(headers or {}) | ({"Content-Type": "application/json"} if json is not None else {}),
+            headers=self._headers | dict(headers or {}) | ({"Content-Type": "application/json"} if json is not None else {}),
             content=json,
             data=dict(form) if form is not None else None,
         )
-        call = self._public(request, sent=sent) if public_only else _call(client, request, sent=sent)
+        call = self._public(request, sent=sent) if public_only else _call(transport, request, sent=sent)
         future = asyncio.run_coroutine_threadsafe(_within(call, deadline_s), loop)
         try:
             answer = future.result(deadline_s + GRACE_S)
@@ -173,7 +170,7 @@ class Http:
         found = [one for one in await self._resolve(url.host, port) if is_public(one)]
         if not found:
             raise _NotPublic
-        client = self._pinned.setdefault((url.host, port), self._make_client())
+        transport = self._pinned.setdefault((url.host, port), self._make_transport())
         headers = {**request.headers, "Host": url.netloc.decode("ascii")}
         failed: Exception | None = None
         for address in found[:MOST_ADDRESSES]:
@@ -181,7 +178,7 @@ class Http:
                 request.method, str(url.copy_with(host=address)), headers=headers, content=request.content, data=request.data
             )
             try:
-                return await _call(client, pinned, sent=sent, host=url.host)
+                return await _call(transport, pinned, sent=sent, host=url.host)
             except httpx.ConnectError as error:  # nothing was sent: another address of the same host may answer
                 failed = error
         raise failed or _NotPublic
@@ -251,7 +248,7 @@ async def _within(call: Awaitable[Answer], deadline_s: float) -> Answer:
         return await call
 
 
-async def _call(client: httpx.AsyncClient, request: _Request, *, sent: threading.Event, host: str = "") -> Answer:
+async def _call(transport: httpx.AsyncHTTPTransport, request: _Request, *, sent: threading.Event, host: str = "") -> Answer:
     """One request. `host` is whose certificate is asked for where the address in the URL is not its name."""
 
     async def trace(event: str, _: object) -> None:
@@ -259,9 +256,13 @@ async def _call(client: httpx.AsyncClient, request: _Request, *, sent: threading
             sent.set()
 
     extensions: dict[str, object] = {"trace": trace} | ({"sni_hostname": host} if host else {})
-    async with client.stream(
+    whole = httpx.Request(
         request.method, request.url, headers=request.headers, content=request.content, data=request.data, extensions=extensions
-    ) as response:
+    )
+    if not whole.url.host:
+        raise httpx.UnsupportedProtocol("no host")
+    response = await transport.handle_async_request(whole)
+    try:
         chunks: list[bytes] = []
         size = 0
         async for chunk in response.aiter_bytes():
@@ -269,13 +270,15 @@ async def _call(client: httpx.AsyncClient, request: _Request, *, sent: threading
             if size > MAX_ANSWER:
                 raise _TooLarge
             chunks.append(chunk)
-        return Answer(response.status_code, dict(response.headers), b"".join(chunks))
+    finally:
+        await response.aclose()
+    return Answer(response.status_code, dict(response.headers), b"".join(chunks))
 
 
-async def _finish(clients: Sequence[httpx.AsyncClient]) -> None:
+async def _finish(transports: Sequence[httpx.AsyncHTTPTransport]) -> None:
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    for client in clients:
-        await client.aclose()
+    for transport in transports:
+        await transport.aclose()
