@@ -7,12 +7,14 @@ VENV ?= .venv
 TEST_ARGS ?=
 # The benchmarks' peers live apart from the project's own packages.
 BENCH ?= build/bench-venv
+BENCH_SINGER ?= build/bench-singer-venv
 FILES ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+BENCHES := $(BENCH)/.installed $(BENCH_SINGER)/.installed
 MUTANTS := build/mutants
 FUZZ := build/fuzz
 RUNS ?= 100000
@@ -48,16 +50,16 @@ soak: $(INSTALLED_DEV)  ## Random faults for MINUTES, with memory, descriptors a
 side-by-side: $(INSTALLED_DEV) $(BENCH)/.installed  ## The same work and faults for stock Dramatiq and Celery
 	$(BIN)/python -m tests.benchmarks.side_by_side --python $(BENCH)/bin/python $(if $(SEED),--seed $(SEED))
 
-bench: $(INSTALLED_DEV) $(BENCH)/.installed  ## Measure beside the peers, at reduced sizes, under 10 minutes (make bench-receiver: one part)
+bench: $(INSTALLED_DEV) $(BENCHES)  ## Measure beside the peers, at reduced sizes, under 10 minutes (make bench-receiver: one part)
 	$(BIN)/python -m tests.benchmarks $(PARTS)
 
-bench-full: $(INSTALLED_DEV) $(BENCH)/.installed  ## The same at full sizes; goes on where it was broken off (PARTS=growth)
+bench-full: $(INSTALLED_DEV) $(BENCHES)  ## The same at full sizes; goes on where it was broken off (PARTS=growth)
 	$(BIN)/python -m tests.benchmarks --full $(PARTS)
 
-bench-%: $(INSTALLED_DEV) $(BENCH)/.installed
+bench-%: $(INSTALLED_DEV) $(BENCHES)
 	$(BIN)/python -m tests.benchmarks $*
 
-bench-venv: $(BENCH)/.installed  ## Make the virtual environment of the benchmarks' peers
+bench-venv: $(BENCHES)  ## Make the virtual environments of the benchmarks' peers
 
 check: $(INSTALLED_DEV)  ## Check form, types and who imports whom
 	$(BIN)/ruff check .
@@ -83,6 +85,7 @@ lock: $(BIN)/python  ## Work out the pinned requirements anew
 	$(LOCK) --output-file=requirements-dev.txt requirements-dev.in
 	$(LOCK) --output-file=requirements-fuzz.txt requirements-fuzz.in
 	$(LOCK) --output-file=requirements-bench.txt requirements-bench.in
+	$(LOCK) --output-file=requirements-bench-singer.txt requirements-bench-singer.in
 	$(LOCK) --output-file=requirements-mutation.txt requirements-mutation.in
 
 clean:  ## Remove the virtual environment and caches (the data in .relay stays)
@@ -121,4 +124,11 @@ $(FUZZ)/.installed: requirements.txt requirements-fuzz.txt
 $(BENCH)/.installed: requirements-bench.txt
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes -r requirements-bench.txt
+	@touch $@
+
+# A Singer tap has an environment of its own: its SDK is held to releases that nothing else here should go back to.
+$(BENCH_SINGER)/.installed: requirements-bench-singer.txt
+	$(PYTHON) -m venv $(BENCH_SINGER)
+	$(BENCH_SINGER)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes \
+		-r requirements-bench-singer.txt
 	@touch $@

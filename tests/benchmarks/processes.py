@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import tempfile
+import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -77,6 +80,52 @@ class Process:
             self._said.seek(0)
             raise RuntimeError(f"{self._command[:4]} ended: {self._said.read()[-2000:].decode(errors='replace')}")
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a program took from its start to its end: seconds, seconds of processor time, and its largest memory in MiB."""
+
+    seconds: float
+    cpu: float
+    peak_mib: float
+
+
+def took(command: Sequence[str], *, env: Mapping[str, str], said: Path) -> Took:
+    """Runs a program to its end; what it prints goes to the file `said`. No other child may end meanwhile.
+
+    Raises:
+        RuntimeError: it failed, with the last of what it complained of.
+    """
+    with said.open("wb") as out, tempfile.TemporaryFile() as complaints:
+        before, began = children_cpu(), time.perf_counter()
+        process = subprocess.Popen(list(command), cwd=ROOT, env=dict(env), stdout=out, stderr=complaints)
+        # What `wait4` says of a child's memory begins with that of its parent at the fork, so the kernel's own mark is read.
+        peak, beat = 0, threading.Event()
+        while process.poll() is None:
+            peak = max(peak, high_water_kib(process.pid))
+            beat.wait(0.05)
+        seconds = time.perf_counter() - began
+        if process.returncode:
+            complaints.seek(0)
+            text = complaints.read()[-2000:].decode(errors="replace")
+            raise RuntimeError(f"{list(command)[:4]} ended with {process.returncode}: {text}")
+    return Took(seconds, children_cpu() - before, peak / 1024)
+
+
+def children_cpu() -> float:
+    """Processor time of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def high_water_kib(pid: int) -> int:
+    """The largest memory that a process ever had, in KiB; 0 when it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("VmHWM:")), 0)
 
 
 def pin(pid: int, cores: Iterable[int]) -> None:

