@@ -15,7 +15,7 @@ import traceback
 
 from tests.benchmarks.report import FOLDER, text, write
 
-PARTS = ("receiver", "pickup", "throughput", "coalescing", "footprint", "growth", "account")
+PARTS = ("receiver", "pickup", "throughput", "coalescing", "reconcile", "footprint", "growth", "account")
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from tests.acceptance.harness import EVENTS, NAME, ROOT, System, until
-from tests.benchmarks.reconcile import machine
+from tests.benchmarks.report import machine, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,13 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, Everybody(Path(folder), hooks=False) as system:
         found = Bench(system, given.records, given.most).run(given.alone)
-    whole = {"machine": machine(), "records": given.records, "edit_every_s": EDIT_EVERY_S, "phases": found}
+    whole = {
+        "machine": machine(),
+        "versions": versions()["ours"],
+        "records": given.records,
+        "edit_every_s": EDIT_EVERY_S,
+        "phases": found,
+    }
     print(json.dumps(whole), flush=True)
     if given.json is not None:
         given.json.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")

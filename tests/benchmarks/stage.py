@@ -152,11 +152,12 @@ def spent(installation: Installation, numbers: Sequence[int], *, seconds: float)
         if time.perf_counter() > ends:
             raise AssertionError(f"not done within {seconds:.0f} s")
         pause(0.02)
-    new = [_more(one, before) for one, before in zip(after, counts, strict=True)]
+    new = [more(one, before) for one, before in zip(after, counts, strict=True)]
     return Spent(took, used, *new)
 
 
-def _more(after: dict[str, Any], before: dict[str, Any]) -> dict[str, int]:
+def more(after: dict[str, Any], before: dict[str, Any]) -> dict[str, int]:
+    """What was counted between the two."""
     return {route: int(number) - int(before.get(route, 0)) for route, number in after.items() if number != before.get(route, 0)}
 
 
