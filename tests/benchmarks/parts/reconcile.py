@@ -176,7 +176,7 @@ class Account:
         self._tell("all", "first full pass", [first])
         untouched = self._pass("--incremental")
         row = self._tell("0 %", "incremental pass", [untouched])
-        self.result.add(f"{row}: calls to OfficeRnD", "calls", [sum(untouched.officernd.values())], most=0)
+        self._judge(f"{row}: calls to OfficeRnD", "calls", [sum(untouched.officernd.values())], 0)
         self._drift()
         peaks = self._unchanged(rounds)
         self._changed()
@@ -191,8 +191,8 @@ class Account:
         injected, counted = drift.document(), drift.counted(made.said)
         wrong = sum(abs(injected[side] - counted[side]) for side in injected)
         self.result.add(f"{row}: drift injected on both sides", "records", [sum(injected.values())])
-        self.result.add(f"{row}: drift injected and not counted, or the reverse", "records", [wrong], most=0)
-        self.result.add(f"{row}: drift not repaired", "records", [len(drift.left(self.system))], most=0)
+        self._judge(f"{row}: drift injected and not counted, or the reverse", "records", [wrong], 0)
+        self._judge(f"{row}: drift not repaired", "records", [len(drift.left(self.system))], 0)
 
     def _unchanged(self, rounds: int) -> list[float]:
         """Full passes over unchanged records, in turns with the peers' first readings."""
@@ -205,10 +205,10 @@ class Account:
         row = self._tell("0 %", "full pass", made)
         self.ours = statistics.median(one.took.seconds for one in made)
         calls, lists = self.parties / CAPSULE_PAGE + CAPSULE_REST, self.members / OFFICERND_PAGE + OFFICERND_REST
-        self.result.add(f"{row}: all calls to Capsule", "calls", [one.capsule_calls for one in made], most=calls)
-        self.result.add(f"{row}: all calls to OfficeRnD", "calls", [sum(one.officernd.values()) for one in made], most=lists)
-        self.result.add(f"{row}: calls for single records", "calls", [one.others + one.writes for one in made], most=0)
-        self.result.add(f"{row}: records opened", "records", [one.said["opened"] for one in made], most=0)
+        self._judge(f"{row}: all calls to Capsule", "calls", [one.capsule_calls for one in made], calls)
+        self._judge(f"{row}: all calls to OfficeRnD", "calls", [sum(one.officernd.values()) for one in made], lists)
+        self._judge(f"{row}: calls for single records", "calls", [one.others + one.writes for one in made], 0)
+        self._judge(f"{row}: records opened", "records", [one.said["opened"] for one in made], 0)
         for name, those in read.items():
             self._tell("0 %", f"{name}, reads all", those)
         return [one.took.peak_mib for one in made]
@@ -223,8 +223,8 @@ class Account:
                 self._edit(numbers, mark)
                 made = self._pass(kind)
                 row = self._tell(share, f"{kind.strip('-')} pass", [made])
-                self.result.add(f"{row}: edited and not opened", "records", [max(len(numbers) - made.said["opened"], 0)], most=0)
-                self.result.add(f"{row}: members not as edited", "records", [self._behind(numbers, mark)], most=0)
+                self._judge(f"{row}: edited and not opened", "records", [max(len(numbers) - made.said["opened"], 0)], 0)
+                self._judge(f"{row}: members not as edited", "records", [self._behind(numbers, mark)], 0)
             for reader in self._readers(again=share != "1 %"):
                 made = self._reading(reader, 0)
                 if made.records < len(numbers):
@@ -293,6 +293,15 @@ class Account:
         )
         self.result.extra.setdefault("passes", {})[row] = [one.document() for one in made]
         return row
+
+    def _judge(self, what: str, unit: str, samples: Sequence[float], most: float) -> None:
+        """A figure with a target, said as it comes for the same reason."""
+        row = self.result.add(what, unit, samples, most=most)
+        print(
+            f"reconcile: {what}: {row.median:g} {unit}, {row.target}: {'met' if row.met else 'MISSED'}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def line(parties: int, share: str, who: str, made: Sequence[Made]) -> list[str]:
