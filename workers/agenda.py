@@ -19,6 +19,7 @@ from mapping.agenda import LANES, RecordKey, key
 from mapping.scripts import SCRIPTS
 from mapping.traceparent import Trace
 from workers.errors import LeaseLost, QueueAway
+from workers.redis_client import ThreadedRedis
 from workers.tracing import current_packed
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def connect(url: str) -> redis.Redis:
         connection.send_command("EVAL", SCRIPTS["hello"], 0)
         connection.read_response()
 
-    return redis.Redis.from_url(
+    return ThreadedRedis.from_url(
         url,
         retry=Retry(NoBackoff(), 0),
         socket_timeout=SOCKET_SECONDS,
