@@ -9,6 +9,7 @@ from dramatiq.middleware import CurrentMessage
 
 from mapping.agenda import ACTOR
 from workers.errors import QueueAway
+from workers.flows.ahead import Ahead
 from workers.flows.sync import synchronise
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def next_record(agenda: Agenda, bell: Lane, *, proc: str) -> Taken | None:
 
 def register(broker: dramatiq.Broker, services: Services) -> None:
     """Makes the actor `work` of this broker."""
+    ahead = Ahead(services)
 
     def work() -> None:
         message = CurrentMessage.get_current_message()
@@ -42,5 +44,7 @@ def register(broker: dramatiq.Broker, services: Services) -> None:
             return
         if taken is not None:
             synchronise(services, taken)
+            if taken.lane == "live":
+                ahead.look()
 
     dramatiq.actor(actor_name=ACTOR, broker=broker, queue_name="live")(work)
