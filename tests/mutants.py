@@ -110,8 +110,11 @@ def copied(folder: Path, files: list[str], *, jobs: int) -> None:
     if held.exists() and held.read_text() == now:
         print("Neither code nor tests have changed since the last run: it is gone on with.", flush=True)
         return
+    old = folder / "verdicts"
+    hints = old.read_text() if old.exists() else ""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    (folder / "hints").write_text(hints)
     for name in COPIED:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -144,7 +147,7 @@ def run(copy: Path, files: list[str], *, jobs: int, minutes: float) -> None:
     if not mutants:
         return
     (copy / "asked").write_text("\n".join(mutants))
-    where = [str((copy / name).absolute()) for name in ("asked", "verdicts", "reached")]
+    where = [str((copy / name).absolute()) for name in ("asked", "verdicts", "reached", "hints")]
     runner = subprocess.Popen(
         [sys.executable, "-m", "tests.mutants_run", "--jobs", str(jobs), *where, *selected()],
         cwd=copy / "mutants",

@@ -39,10 +39,12 @@ KILLED: Final = 1
 class Mutants:
     """A plug-in of pytest that has the collected tests run against each mutant, in place of once."""
 
-    def __init__(self, mutants: list[str], *, verdicts: Path, reached: Path, jobs: int) -> None:
+    def __init__(self, mutants: list[str], *, verdicts: Path, reached: Path, hints: dict[str, str], jobs: int) -> None:
         self.mutants = mutants
         self.verdicts = verdicts
         self.reached = reached
+        # Mutant -> the test that killed it when the tree was another one. It is asked first, and nothing else follows from it.
+        self.hints = hints
         self.jobs = jobs
         self.failed = False
         # Of each fork its mutant, and where it tells which test failed.
@@ -79,7 +81,11 @@ class Mutants:
                 while len(self.running) >= self.jobs:
                     self.ended(written.write)
                 # Who killed a mutant of this function or module will likely kill this one; then the quickest first.
-                likely = [*reversed(self.killers[function]), *reversed(self.killers[module_of(mutant)])]
+                likely = [
+                    self.hints.get(mutant, ""),
+                    *reversed(self.killers[function]),
+                    *reversed(self.killers[module_of(mutant)]),
+                ]
                 chosen = [items[name] for name in dict.fromkeys([*likely, *called]) if name in called]
                 heard, told_by = os.pipe()
                 limit = LIMIT_S + round(LIMIT_TIMES * sum(called.values()))
@@ -172,11 +178,14 @@ def main() -> int:
     asked.add_argument("mutants", type=Path)
     asked.add_argument("verdicts", type=Path)
     asked.add_argument("reached", type=Path)
+    asked.add_argument("hints", type=Path)
     asked.add_argument("--jobs", type=int, default=2)
     asked.add_argument("tests", nargs="+")
     given = asked.parse_args()
     mutants = given.mutants.read_text().split()
-    plugin = Mutants(mutants, verdicts=given.verdicts, reached=given.reached, jobs=given.jobs)
+    old = [line.split("\t") for line in given.hints.read_text().splitlines()]
+    hints = {row[0]: row[-1] for row in old}
+    plugin = Mutants(mutants, verdicts=given.verdicts, reached=given.reached, hints=hints, jobs=given.jobs)
     # Which example fails, and how, concerns nobody here, and to find and to tell it would take most of the time.
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     hypothesis.settings.register_profile("mutants", hypothesis.settings.get_profile("ci"), phases=phases)
