@@ -28,5 +28,5 @@ def test_what_is_not_of_the_right_form_is_left_out(held: str) -> None:
 
 
 @pytest.mark.parametrize(("silent_ms", "alive"), [(0, True), (ALIVE_MS, True), (ALIVE_MS + 1, False)])
-def test_who_missed_ten_signs_of_life_does_not_run(silent_ms: int, alive: bool) -> None:
+def test_who_was_silent_for_longer_does_not_run(silent_ms: int, alive: bool) -> None:
     assert Process(name="a:1:x", part="web", version="1", silent_ms=silent_ms).alive is alive
