@@ -83,7 +83,7 @@ def opportunity(
     }
 
 
-def pipeline(body: object, stages: Sequence[Body], *, entity: str) -> dict[str, Json]:
+def pipeline(body: object, stages: Sequence[object], *, entity: str) -> dict[str, Json]:
     """A pipeline of opportunities, or a board of projects (`entity`), with its stages in order.
 
     Raises:
@@ -100,7 +100,7 @@ def pipeline(body: object, stages: Sequence[Body], *, entity: str) -> dict[str, 
             "status": _activity(one),
             "pipeline": dict(own),
         }
-        for one in stages
+        for one in (as_table(stage, f"a stage of {where}") for stage in stages)
     ]
     return {
         "id": f"{entity}:{number}",

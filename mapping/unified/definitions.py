@@ -26,15 +26,16 @@ TYPES: Final = {"text": "string", "number": "number", "date": "date", "list": "e
 CAPTURE: Final = {"person": ("contact",), "organisation": ("account",)}
 
 
-def definitions(bodies: Sequence[Body]) -> Definitions:
+def definitions(bodies: Sequence[object]) -> Definitions:
     """The custom fields of one entity, each with its key.
 
     Raises:
         UnreadableRecord: one of them is no definition.
     """
-    names = Counter(text(one, "name", "a custom field") for one in bodies)
+    tables = [as_table(one, "a custom field") for one in bodies]
+    names = Counter(text(one, "name", "a custom field") for one in tables)
     found: dict[int, Definition] = {}
-    for one in bodies:
+    for one in tables:
         number = number_of(one, "a custom field")
         where = f"custom field {number}"
         tag, name = optional_table(one, "tag", where), text(one, "name", where)

@@ -242,6 +242,11 @@ def test_a_value_of_another_type_is_refused_with_its_key_and_record(
             "`name` of custom field 47 is not a text",
         ),
         (partial(entries.engagement, {"id": 9, "type": "email", "activityType": {}}), "entry 9 has no usable `id`"),
+        (partial(definitions.definitions, ["?"]), "a custom field is not a JSON object"),
+        (
+            partial(deals.pipeline, PIPELINE, [None], entity="opportunity"),
+            "a stage of opportunity pipeline 10 is not a JSON object",
+        ),
         (partial(definitions.definitions, [{"id": "?"}]), "a custom field has no usable `id`"),
         (partial(definitions.definitions, [{"id": 47, "name": 5}]), "`name` of a custom field is not a text"),
         (partial(definitions.definitions, [{"id": 47, "type": 5}]), "`type` of custom field 47 is not a text"),
