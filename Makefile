@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
-BENCHES := $(BENCH)/.installed $(BENCH_SINGER)/.installed
+BENCHES := $(BENCH)/.installed $(BENCH_SINGER)/.installed build/plain-venv/.installed
 MUTANTS := build/mutants
 FUZZ := build/fuzz
 RUNS ?= 100000
@@ -119,6 +119,13 @@ $(FUZZ)/.installed: requirements.txt requirements-fuzz.txt
 	$(PYTHON) -m venv --clear $(FUZZ)/venv
 	$(FUZZ)/venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes \
 		-r requirements.txt -r requirements-fuzz.txt
+	@touch $@
+
+# As a user has it, for what it takes by itself: packages of the tests would be loaded where they are found.
+build/plain-venv/.installed: requirements-build.txt requirements.txt
+	$(PYTHON) -m venv --clear build/plain-venv
+	build/plain-venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes \
+		-r requirements-build.txt -r requirements.txt
 	@touch $@
 
 $(BENCH)/.installed: requirements-bench.txt

@@ -1,7 +1,10 @@
 """What the whole of `capsule-relay up` takes when it is idle: memory of each process, start-up, processor time, bytes in Redis.
 
-Memory is PSS: what processes share is counted once in all. Start-up runs from the start of `up` to its first 202. The idle
-time begins when everything has run for a while. Bytes in Redis are those of the ledger after a first sync, for each record.
+It runs in an environment without the packages of the tests, as `make install` makes one. Memory is PSS: what processes share is
+counted once in all. Start-up runs from the start of `up` to its first 202. The idle time begins when everything has run for a
+while. Beside it stand how often all processes wake in a second, and what a Python process takes that does nothing but sleep for
+a second each time: on a virtual machine at rest a wake may cost more than what is done in it. Bytes in Redis are those of the
+ledger after a first sync, for each record.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import httpx
 
 from mapping.agenda import ledger_key
 from tests.acceptance.harness import NAME, ROOT, System, until
-from tests.benchmarks.processes import below, cpu_seconds, pss_mib
+from tests.benchmarks.processes import Process, below, pss_mib
 from tests.benchmarks.report import Result
 
 MEMORY_MIB: Final = 300.0
@@ -36,6 +39,9 @@ class Sizes:
     records: int
 
 
+PLAIN: Final = ROOT / "build" / "plain-venv" / "bin" / "python"
+SLEEPER: Final = "import time\nwhile True: time.sleep(1)"
+
 SIZES: Final = {"reduced": Sizes(2, 30.0, 300), "full": Sizes(7, 120.0, 5_000)}
 
 
@@ -48,7 +54,7 @@ class Timed(System):
         log = (self.directory / "up.log").open("ab")
         began = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "workers", "up"], cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True
+            [_python(), "-m", "workers", "up"], cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True
         )
         log.close()
         until(self._accepts, "a delivery is accepted", seconds=60, every=0.005)
@@ -81,16 +87,44 @@ def _idle(result: Result, system: System, sizes: Sizes) -> None:
     until(lambda: len(below(system.process.pid)) >= 8, "everything runs", seconds=60)  # type: ignore[union-attr]
     time.sleep(10.0)  # Until what is done once at the start is over; nothing shows the end of it.
     pids = below(system.process.pid)
-    before, began = {pid: cpu_seconds(pid) for pid in pids}, time.perf_counter()
-    time.sleep(sizes.idle_seconds)
-    took = time.perf_counter() - began
-    shares = {pid: 100 * (cpu_seconds(pid) - before[pid]) / took for pid in pids}
+    with Process([_python(), "-c", SLEEPER], env={}) as sleeper:
+        before, woken = {pid: running_s(pid) for pid in (*pids, sleeper.pid)}, {pid: wakes(pid) for pid in pids}
+        began = time.perf_counter()
+        time.sleep(sizes.idle_seconds)
+        took = time.perf_counter() - began
+        shares = {pid: 100 * (running_s(pid) - used) / took for pid, used in before.items()}
+        often = {pid: (wakes(pid) - number) / took for pid, number in woken.items()}
+        control = shares[sleeper.pid]
     memory = {pid: pss_mib(pid) for pid in pids}
     for pid in pids:
         result.add(f"memory, {_name(pid)}", "MiB PSS", [memory[pid]])
         result.add(f"idle, {_name(pid)}", "% of a core", [shares[pid]])
+        result.add(f"wakes, {_name(pid)}", "/s", [often[pid]])
     result.add("memory, all", "MiB PSS", [sum(memory.values())], most=MEMORY_MIB)
-    result.add("idle, all", "% of a core", [sum(shares.values())], most=IDLE_SHARE)
+    ratios = {"a process that sleeps a second at a time": sum(shares[pid] for pid in pids) / control}
+    result.add("idle, all", "% of a core", [sum(shares[pid] for pid in pids)], most=IDLE_SHARE, ratios=ratios)
+    result.add("idle, wakes of all", "/s", [sum(often.values())])
+    result.add("idle, a process that sleeps a second at a time", "% of a core", [control])
+
+
+def _python() -> str:
+    """The interpreter of the environment that holds nothing but what is run."""
+    return str(PLAIN.absolute()) if PLAIN.exists() else sys.executable
+
+
+def running_s(pid: int) -> float:
+    """Seconds for which the threads of a process that live now have had a processor, finer than ticks."""
+    return sum(int((thread / "schedstat").read_text(encoding="ascii").split()[0]) for thread in _threads(pid)) / 1e9
+
+
+def wakes(pid: int) -> int:
+    """How often the threads of a process that live now have waited and gone on."""
+    lines = (line for thread in _threads(pid) for line in (thread / "status").read_text(encoding="utf-8").splitlines())
+    return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+
+
+def _threads(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").iterdir())
 
 
 def _name(pid: int) -> str:
