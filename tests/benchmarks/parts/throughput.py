@@ -31,7 +31,7 @@ class Sizes:
 
 
 SIZES: Final = {
-    "reduced": Sizes(bursts=(200, 1_000), peers=(200,), slow_bursts=(200,)),
+    "reduced": Sizes(bursts=(200, 1_000), peers=(200,), slow_bursts=(100,)),
     "tiny": Sizes(bursts=(40,), peers=(40,), slow_bursts=(20,)),
     "full": Sizes(bursts=(1_000, 5_000, 20_000), peers=(1_000,), slow_bursts=(1_000,)),
 }
