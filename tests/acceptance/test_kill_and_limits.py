@@ -94,13 +94,21 @@ def test_a_killed_worker_group_leaves_nothing_out_of_step_and_nothing_doubled(sy
         assert store.hlen("relay:letters") == 0
 
 
+def master_and_child(system: System) -> tuple[int, int] | None:
+    """The worker's two processes; None until both run."""
+    there = worker_processes(system)
+    try:
+        parents = {process: int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1]) for process in there}
+    except FileNotFoundError:
+        return None
+    return next(((parent, process) for process, parent in parents.items() if parent in there), None)
+
+
 @pytest.mark.timeout(120)
 def test_a_killed_master_leaves_no_orphan_and_work_goes_on(system: System) -> None:
-    before = worker_processes(system)
-    parents = {process: int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1]) for process in before}
-    (child,) = [process for process, parent in parents.items() if parent in before]
+    master, child = until(lambda: master_and_child(system), "the worker has forked", seconds=30)
 
-    os.kill(parents[child], signal.SIGKILL)
+    os.kill(master, signal.SIGKILL)
 
     until(lambda: ended(child), "the child ended with its master", seconds=5)
     until(lambda: worker_processes(system), "the workers were started again")
