@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,6 +209,14 @@ def test_as_a_process_it_answers_cuts_connections_and_ends_at_once() -> None:
                 with pytest.raises(httpx.RemoteProtocolError):
                     client.post("/api/v2/parties", json={"party": {"type": "organisation", "name": "X"}})
             assert len(simulator.control("GET", "state")["parties"]) == 4
+        # Half a request, as of a sender that was killed, is no request: nothing is noted, and nothing made of it.
+        seen = sum(simulator.control("GET", "counts").values())
+        with socket.create_connection(("127.0.0.1", simulator.port), timeout=5) as half:
+            half.sendall(b"POST /api/v2/parties HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        with socket.create_connection(("127.0.0.1", simulator.port), timeout=5) as whole:
+            whole.sendall(b"POST /api/v2/nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+            assert whole.recv(65_536)
+        assert sum(simulator.control("GET", "counts").values()) == seen + 1
         with httpx.stream("GET", f"{simulator.url}/_control/state", trust_env=False) as held:
             process = simulator._process
             assert process is not None

@@ -60,6 +60,8 @@ class SimulatorApp(Starlette):
             await super().__call__(scope, receive, send)
             return
         body = await _whole_body(receive)
+        if body is None:
+            return  # Whoever sent it is gone in the middle, as one that was killed: no server acts on half a request.
         seen = self._note(scope, body)
         began = time.perf_counter()
         fault = self.control.strike(f"{seen.method} {seen.route}", seen.path)
@@ -169,13 +171,15 @@ class _Held:
             await send({"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)})
 
 
-async def _whole_body(receive: Receive) -> bytes:
-    """The body of a request."""
+async def _whole_body(receive: Receive) -> bytes | None:
+    """The body of a request; None if the connection ended before it did."""
     parts = []
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         parts.append(message.get("body", b""))
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+        if not message.get("more_body", False):
             return b"".join(parts)
 
 
