@@ -49,7 +49,7 @@ class Sizes:
 
 
 SIZES: Final = {
-    "reduced": Sizes((400, 1_200), burst=30, rounds=2, deliveries=300, picked=9),
+    "reduced": Sizes((300, 900), burst=20, rounds=1, deliveries=300, picked=9),
     "tiny": Sizes((40, 80), burst=4, rounds=1, events=10, deliveries=20, picked=3),
     "full": Sizes((1_000, 10_000, 100_000), burst=90, picked=100),
 }
